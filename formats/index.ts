@@ -1,0 +1,13 @@
+/**
+ * All formats, one line each, in the order in which they are asked: the most selective first, so that a weak
+ * magic number never takes what a stronger one proves.
+ */
+import type { AnyFormat } from '../src/core/format.ts';
+import { eofMark } from './eof-mark.ts';
+import { flashSlice } from './flash-slice.ts';
+import { fwtool } from './fwtool.ts';
+import { squashfs } from './squashfs.ts';
+import { trx } from './trx.ts';
+import { uimage } from './uimage.ts';
+
+export const formats: readonly AnyFormat[] = [fwtool, uimage, trx, squashfs, eofMark, flashSlice];

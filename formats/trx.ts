@@ -1,0 +1,187 @@
+/**
+ * TRX, the container of Broadcom's CFE: a header of 28 (version 1) or 32 bytes (version 2), little endian,
+ * then up to three or four partitions at offsets from the header's first byte.
+ *
+ * The CRC is a CRC-32 without the final inversion over everything behind its own field. In version 2 the
+ * last partition is a 32-byte CyberTAN header of which the boot loader changes eight bytes; they count as FF.
+ *
+ * Layout and writers: firmware-utils trx.c, otrx.c.
+ */
+import { compare, jamcrc, withReplaced } from '../src/core/checksums.ts';
+import { OwimgError } from '../src/core/errors.ts';
+import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
+import { type Format, type Payload, type Reading, region, tile, truncatedHeader } from '../src/core/format.ts';
+import { hex, toBytes } from '../src/core/hex.ts';
+import { hex32, struct, u16, u32, u32s } from '../src/core/struct.ts';
+import type { Confidence, Region } from '../src/core/types.ts';
+
+const common = { magic: hex32, imageLength: u32, checksum: hex32, flags: u16, version: u16 };
+const headers = { 1: struct('little', { ...common, offsets: u32s(3) }), 2: struct('little', { ...common, offsets: u32s(4) }) };
+
+const standardMagic = 0x30524448;
+/** `brcm,trx-magic` of the device trees, and what `trx -M` is given in target/linux. */
+const magics: ReadonlyMap<number, string> = new Map([
+  [standardMagic, 'HDR0'],
+  [0x32504844, 'DHP2, Buffalo WSR-2533DHP2'],
+  [0x33504844, 'DHP3, Buffalo WSR-2533DHP3, WSR-3200AX4S'],
+  [0x324c4850, 'PHL2, Buffalo WSR-2533DHPL2'],
+  [0x534c4844, 'DHLS, Buffalo WSR-2533DHPLS'],
+  [0x746f435c, 'Buffalo WCR-1166DS'],
+]);
+
+/** Where in the last partition of version 2 the bytes lie that the CRC takes as FF, and how many. */
+const ignored = { offset: 22, length: 8 };
+
+/** What `build` takes: the image behind the header, with the partitions in their places. */
+export interface TrxInput {
+  readonly magic: number;
+  readonly version: 1 | 2;
+  readonly flags: number;
+  /** From the header's first byte; 0 is unused. */
+  readonly offsets: readonly number[];
+  /** Everything behind the header. */
+  readonly body: Uint8Array;
+}
+
+type Version = 1 | 2;
+
+/** The stretches of which the CRC counts the bytes as FF. */
+function ignoredAt(version: Version, offsets: readonly number[], end: number): { offset: number; bytes: Uint8Array }[] {
+  const last = offsets[3] ?? 0;
+  if (version !== 2 || last < headers[2].length || last + ignored.offset + ignored.length > end) return [];
+  return [{ offset: last + ignored.offset, bytes: new Uint8Array(ignored.length).fill(0xff) }];
+}
+
+function checksumOf(image: Uint8Array, version: Version, offsets: readonly number[]): number {
+  const covered = image.subarray(12);
+  return jamcrc(
+    ...withReplaced(
+      covered,
+      ignoredAt(version, offsets, image.length).map((entry) => ({ ...entry, offset: entry.offset - 12 })),
+    ),
+  );
+}
+
+function plausible(bytes: Uint8Array): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const version = view.getUint16(14, true);
+  if (version !== 1 && version !== 2) return false;
+  const { length, read } = headers[version];
+  if (bytes.length < length) return false;
+  const { imageLength, offsets } = read(bytes);
+  const used = offsets.filter((offset) => offset > 0);
+  return imageLength >= length && imageLength <= bytes.length && used[0] !== undefined && used[0] >= length && used.every((offset) => offset <= imageLength);
+}
+
+export const trx: Format<TrxInput> = {
+  id: 'trx',
+  title: 'Broadcom TRX',
+  summary: 'The container which Broadcom CFE boot loaders and their vendor firmware take: up to four partitions under one CRC.',
+  role: 'wrapper',
+  kind: 'factory',
+  references: [
+    { title: 'firmware-utils trx.c', url: 'https://github.com/openwrt/firmware-utils/blob/d21804ad/src/trx.c' },
+    { title: 'firmware-utils otrx.c', url: 'https://github.com/openwrt/firmware-utils/blob/d21804ad/src/otrx.c' },
+  ],
+  limitations: [],
+  magics: [{ offset: 0, bytes: toBytes('HDR0') }],
+
+  detect(bytes): Confidence {
+    if (bytes.length < 4) return 'no';
+    const magic = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+    if (bytes.length < headers[1].length) return magic === standardMagic ? 'maybe' : 'no';
+    const fits = plausible(bytes);
+    if (magics.has(magic)) return fits ? 'yes' : 'maybe';
+    // A damaged magic number: the rest of the header must be more than plausible.
+    const { flags, offsets } = headers[1].read(bytes);
+    return fits && flags === 0 && offsets[0] !== undefined && offsets[0] <= 64 ? 'maybe' : 'no';
+  },
+
+  parse(bytes): Reading<TrxInput> {
+    const cut = (length: number): Reading<never> => {
+      const what = finding('header-truncated', { offset: 0, length: bytes.length }, { what: 'a TRX header', length, available: bytes.length });
+      return truncatedHeader('TRX', length, what, bytes.length);
+    };
+    if (bytes.length < headers[1].length) return cut(headers[1].length);
+    const findings: LocalFinding[] = [];
+    const stated = headers[1].read(bytes).version;
+    const version: Version = stated === 2 ? 2 : 1;
+    const header = headers[version];
+    if (bytes.length < header.length) return cut(header.length);
+    const values = header.read(bytes);
+    const { magic, imageLength, offsets } = values;
+    if (!magics.has(magic))
+      findings.push(finding('magic-damaged', header.at.magic, { what: 'the TRX', expected: `${hex(standardMagic)} ("HDR0")`, actual: hex(magic) }));
+    if (stated !== version) findings.push(finding('structure-invalid', header.at.version, { what: 'TRX version', expected: '1 or 2', actual: stated }));
+    const tooShort = imageLength < header.length;
+    if (tooShort)
+      findings.push(finding('structure-invalid', header.at.imageLength, { what: 'TRX length', expected: `at least ${header.length}`, actual: imageLength }));
+    const whole = imageLength <= bytes.length;
+    if (!whole) findings.push(lengthBeyondEnd('the TRX image', header.at.imageLength, imageLength, bytes.length, bytes.length));
+    const length = tooShort ? header.length : Math.min(imageLength, bytes.length);
+
+    const regions: Region[] = [region('header', 'TRX header', 0, header.length)];
+    const payloads: Payload[] = [];
+    const used = offsets.map((offset, index) => ({ offset, index })).filter(({ offset }) => offset > 0);
+    for (const { offset, index } of used) {
+      const at = { offset: header.at.offsets.offset + index * 4, length: 4 };
+      if (offset < header.length) {
+        findings.push(finding('structure-invalid', at, { what: `offset of TRX partition ${index}`, expected: `at least ${header.length}`, actual: offset }));
+        continue;
+      }
+      if (offset > imageLength) {
+        findings.push(lengthBeyondEnd(`TRX partition ${index}`, at, offset, imageLength, length));
+        continue;
+      }
+      const next = Math.min(length, ...used.map((other) => other.offset).filter((other) => other > offset));
+      if (next <= offset) continue;
+      regions.push(region('payload', `partition ${index}`, offset, next - offset));
+      payloads.push({ label: `partition ${index}`, ranges: [{ offset, length: next - offset }] });
+    }
+    const skipped = ignoredAt(version, offsets, length);
+    const covers = [];
+    let position = 12;
+    for (const { offset, bytes: filler } of skipped) {
+      covers.push({ offset: position, length: offset - position });
+      position = offset + filler.length;
+    }
+    covers.push({ offset: position, length: length - position });
+    const image = bytes.subarray(0, length);
+    return {
+      length,
+      summary: `TRX version ${version} with ${payloads.length} partition${payloads.length === 1 ? '' : 's'}`,
+      fields: header.fields(values, { magic: magics.get(magic) ?? 'not a TRX magic number' }),
+      regions: tile(regions, 0, length, 'unknown', 'in no partition'),
+      checks: [
+        compare({
+          code: 'data-checksum-mismatch',
+          name: 'crc',
+          algorithm: 'jamcrc',
+          stored: whole && !tooShort ? values.checksum : null,
+          computed: checksumOf(image, version, offsets),
+          at: header.at.checksum,
+          covers,
+        }),
+      ],
+      findings,
+      identities: [],
+      payloads,
+      input: () => ({ magic, version, flags: values.flags, offsets, body: image.subarray(header.length) }),
+    };
+  },
+
+  build({ magic, version, flags, offsets, body }) {
+    const header = headers[version];
+    if (offsets.length > header.at.offsets.length / 4) {
+      throw new OwimgError(
+        'bad-value',
+        `Cannot build a TRX of version ${version} with ${offsets.length} partitions: it has room for ${header.at.offsets.length / 4}`,
+      );
+    }
+    const image = new Uint8Array(header.length + body.length);
+    image.set(header.write({ magic, imageLength: image.length, checksum: 0, flags, version, offsets: [...offsets] }));
+    image.set(body, header.length);
+    new DataView(image.buffer).setUint32(8, checksumOf(image, version, offsets), true);
+    return image;
+  },
+};

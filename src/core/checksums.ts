@@ -1,0 +1,105 @@
+/** Every checksum of the field, by the name the reference pages use. */
+import { crc32, digest } from '#platform';
+import { type FindingCode, finding, type LocalFinding } from './findings.ts';
+import { hex, hexBytes } from './hex.ts';
+import type { Check, Range } from './types.ts';
+
+export type { DigestAlgorithm } from '../platform/types.ts';
+export { crc32, digest };
+
+/** CRC32 over several stretches, as if they were one. */
+export function crc32Of(parts: readonly Uint8Array[]): number {
+  let value = 0;
+  for (const part of parts) value = crc32(part, value);
+  return value;
+}
+
+/** CRC32 without the final inversion: TRX, fwtool, imagetag, UBI, UBIFS. */
+export function jamcrc(...parts: readonly Uint8Array[]): number {
+  return ~crc32Of(parts) >>> 0;
+}
+
+/** CRC32 with start value 0 and no final inversion: JFFS2, Belkin, Moxa. */
+export function crc0(bytes: Uint8Array): number {
+  // A start value of 0 is what zlib's crc32 reaches when it is told to go on from 0xffffffff.
+  return ~crc32(bytes, 0xffffffff) >>> 0;
+}
+
+/** Sum of bytes, modulo 256. */
+export function sum8(bytes: Uint8Array): number {
+  let sum = 0;
+  for (const byte of bytes) sum += byte;
+  return sum & 0xff;
+}
+
+/** `count` zero bytes: the checksum field while the checksum over it is made. */
+export function zeros(count: number): Uint8Array {
+  return new Uint8Array(count);
+}
+
+/** The bytes with some stretches replaced, as parts for {@link crc32Of} or `digest`. Stretches in ascending order. */
+export function withReplaced(bytes: Uint8Array, replacements: readonly { offset: number; bytes: Uint8Array }[]): Uint8Array[] {
+  const parts: Uint8Array[] = [];
+  let position = 0;
+  for (const { offset, bytes: replacement } of replacements) {
+    parts.push(bytes.subarray(position, offset), replacement);
+    position = offset + replacement.length;
+  }
+  parts.push(bytes.subarray(position));
+  return parts;
+}
+
+/** A check and the code of the finding that it makes when it fails. */
+export interface CodedCheck extends Check {
+  readonly code: FindingCode;
+}
+
+type MismatchCode = Extract<FindingCode, `${string}-checksum-mismatch` | 'hash-mismatch'>;
+
+interface Comparison {
+  readonly code: MismatchCode;
+  readonly name: string;
+  readonly algorithm: string;
+  /** The stored value. `null`: it is left empty by design, so the check cannot be made. */
+  readonly stored: number | Uint8Array | null;
+  readonly computed: number | Uint8Array;
+  /** Where the stored value lies. */
+  readonly at: Range;
+  /** The bytes which the value is computed over, in ascending order. */
+  readonly covers: readonly Range[];
+  /** Hexadecimal digits of a number. */
+  readonly digits?: number;
+}
+
+const show = (value: number | Uint8Array, digits = 8): string => (typeof value === 'number' ? hex(value, digits) : hexBytes(value));
+
+/** Compares a stored checksum with the computed one. What it covers includes the stored value's own bytes. */
+export function compare(comparison: Comparison): CodedCheck {
+  const { code, name, algorithm, stored, computed, at, digits } = comparison;
+  const covers = mergeRanges([...comparison.covers, at]);
+  if (stored === null) return { code, name, algorithm, ok: null, expected: null, actual: show(computed, digits), covers };
+  const expected = show(stored, digits);
+  const actual = show(computed, digits);
+  return { code, name, algorithm, ok: expected === actual, expected, actual, covers };
+}
+
+/** The finding that a failed check makes; its place is the hull of what the check covers. */
+export function failedCheck(check: CodedCheck): LocalFinding {
+  const first = check.covers[0] ?? { offset: 0, length: 0 };
+  const end = check.covers.reduce((last, range) => Math.max(last, range.offset + range.length), 0);
+  const { name, algorithm } = check;
+  const args = { name, algorithm, expected: check.expected ?? '', actual: check.actual ?? '' };
+  return finding(check.code as MismatchCode, { offset: first.offset, length: end - first.offset }, args);
+}
+
+/** Sorted, without overlaps, without empty ones; neighbours are joined. */
+export function mergeRanges(ranges: readonly Range[]): Range[] {
+  const sorted = ranges.filter((range) => range.length > 0).sort((a, b) => a.offset - b.offset);
+  const merged: { offset: number; length: number }[] = [];
+  for (const { offset, length } of sorted) {
+    const last = merged.at(-1);
+    if (last !== undefined && offset <= last.offset + last.length) last.length = Math.max(last.length, offset + length - last.offset);
+    else merged.push({ offset, length });
+  }
+  return merged;
+}

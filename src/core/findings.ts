@@ -1,0 +1,315 @@
+/**
+ * Every finding that owimg can make: its code, how bad it is, what it says, what to do.
+ *
+ * A code is kebab-case, noun first, and never changes once released; the words may. Formats and the engine
+ * choose a code and give its arguments; the sentences are made here and nowhere else.
+ */
+import { hexOffset } from './hex.ts';
+import type { Range, Severity } from './types.ts';
+
+type Arguments = Readonly<Record<string, string | number>>;
+
+interface FindingKind<A extends Arguments> {
+  readonly severity: Severity;
+  readonly title: string;
+  readonly message: (args: A) => string;
+  readonly hint?: string;
+}
+
+function kind<A extends Arguments>(severity: Severity, title: string, message: (args: A) => string, hint?: string): FindingKind<A> {
+  return hint === undefined ? { severity, title, message } : { severity, title, message, hint };
+}
+
+interface Mismatch extends Record<string, string> {
+  name: string;
+  algorithm: string;
+  expected: string;
+  actual: string;
+}
+
+const again = 'Download or build the file again and compare its SHA-256 with the published one.';
+
+const mismatch = (what: string) => (args: Mismatch) =>
+  `The ${what} is wrong: ${args.name} (${args.algorithm}) should be ${args.expected} but the bytes give ${args.actual}`;
+
+export const findingKinds = {
+  'header-checksum-mismatch': kind<Mismatch>(
+    'error',
+    'Header checksum is wrong',
+    mismatch('header checksum'),
+    `The header was damaged, or edited without a new checksum. Do not flash it. ${again}`,
+  ),
+  'data-checksum-mismatch': kind<Mismatch>(
+    'error',
+    'Data checksum is wrong',
+    mismatch('checksum over the data'),
+    `The data is damaged or incomplete; a boot loader that checks it will not boot it. Do not flash it. ${again}`,
+  ),
+  'image-checksum-mismatch': kind<Mismatch>(
+    'error',
+    'Image checksum is wrong',
+    mismatch('checksum over the image'),
+    `The image is damaged or incomplete; the vendor's upgrade will refuse it. Do not flash it. ${again}`,
+  ),
+  'kernel-checksum-mismatch': kind<Mismatch>(
+    'error',
+    'Kernel checksum is wrong',
+    mismatch('checksum over the kernel'),
+    `The kernel is damaged. Do not flash it. ${again}`,
+  ),
+  'rootfs-checksum-mismatch': kind<Mismatch>(
+    'error',
+    'Root file system checksum is wrong',
+    mismatch('checksum over the root file system'),
+    `The root file system is damaged. Do not flash it. ${again}`,
+  ),
+  'metadata-checksum-mismatch': kind<Mismatch>(
+    'error',
+    'Metadata checksum is wrong',
+    mismatch('checksum of the appended metadata'),
+    `The checksum covers the whole image in front of it, so any changed byte breaks it. OpenWrt will say "Image metadata not present". ${again}`,
+  ),
+  'hash-mismatch': kind<Mismatch>('error', 'A FIT hash is wrong', mismatch('hash'), `U-Boot will say "Bad Data Hash" and not boot. Do not flash it. ${again}`),
+  'length-beyond-end': kind<{ field: string; claimed: number; available: number; missing: number }>(
+    'error',
+    'A length reaches beyond the end',
+    (a) => `Cannot read all of ${a.field}: it should have ${a.claimed} bytes but only ${a.available} are left, ${a.missing} are missing`,
+    `The file is cut off, or the length is damaged. ${again}`,
+  ),
+  'header-truncated': kind<{ what: string; length: number; available: number }>(
+    'error',
+    'The file ends inside a header',
+    (a) => `Cannot read ${a.what} of ${a.length} bytes: only ${a.available} are left`,
+    `The file is cut off. ${again}`,
+  ),
+  'structure-invalid': kind<{ what: string; expected: string; actual: string | number }>(
+    'error',
+    'A value contradicts the format',
+    (a) => `The ${a.what} is not possible: expected ${a.expected}, found ${a.actual}`,
+    `The header is damaged or was made by a broken tool. Do not flash it. ${again}`,
+  ),
+  'magic-damaged': kind<{ what: string; expected: string; actual: string }>(
+    'error',
+    'A magic number is wrong',
+    (a) => `The magic number of ${a.what} is wrong: expected ${a.expected}, found ${a.actual}, while all that follows fits`,
+    'No boot loader will recognise this ("Bad Magic Number"). The file is damaged or its bytes were swapped. Do not flash it.',
+  ),
+  'magic-unusual': kind<{ what: string; actual: string }>(
+    'warning',
+    'An unusual magic number',
+    (a) => `The magic number of ${a.what} is ${a.actual}, which OpenWrt uses nowhere; the checksum over it is right`,
+    'Only a boot loader that was changed for this number will boot it; all others say "Bad Magic Number".',
+  ),
+  'bytes-swapped': kind<{ what: string; unit: number }>(
+    'error',
+    'The bytes are swapped',
+    (a) => `The bytes are swapped in groups of ${a.unit}: read the other way round this is ${a.what}`,
+    'A flash programmer or a dump tool wrote words in the wrong byte order. Swap them back before you use the file.',
+  ),
+  'text-mode-damage': kind<{ count: number }>(
+    'error',
+    'Line ends were converted',
+    (a) => `Every LF in this file stands behind a CR (${a.count} times): it was sent or saved as text`,
+    'Transfer the file again in binary mode (FTP "binary", TFTP "octet").',
+  ),
+  'not-firmware': kind<{ what: string }>(
+    'error',
+    'This is not firmware',
+    (a) => `This is not firmware: ${a.what}`,
+    'Get the image itself; do not flash this file.',
+  ),
+  'file-empty': kind<Record<never, never>>('error', 'The file is empty', () => 'The file has no bytes', 'The download failed. Download it again.'),
+  'format-unknown': kind<{ found: string }>(
+    'warning',
+    'Format not recognised',
+    (a) => `No known format begins here; the first bytes are ${a.found}`,
+    'owimg cannot tell what this is, so do not flash it on its word. owimg formats lists what it reads.',
+  ),
+  'data-unknown': kind<{ length: number; found: string }>(
+    'warning',
+    'Bytes that no format explains',
+    (a) => `Nobody understands these ${a.length} bytes; they begin with ${a.found}`,
+  ),
+  'data-trailing': kind<{ length: number; format: string }>(
+    'warning',
+    'Bytes behind the end of the image',
+    (a) => `${a.length} bytes lie behind the end of the ${a.format} image and belong to nothing`,
+    'Something was appended after the image was made. Vendor pages that compare lengths refuse such a file.',
+  ),
+  'metadata-displaced': kind<{ length: number }>(
+    'error',
+    'Metadata is not at the end',
+    (a) => `Metadata is there, but ${a.length} bytes follow it, so OpenWrt will not find it`,
+    'OpenWrt will say "Image metadata not present". Something appended bytes (a mail gateway, dd with padding). Use the original file.',
+  ),
+  'metadata-invalid': kind<{ reason: string }>(
+    'error',
+    'Metadata cannot be used',
+    (a) => `The metadata cannot be used: ${a.reason}`,
+    'sysupgrade cannot match this image with a device. It was built wrong: ask whoever built it.',
+  ),
+  'metadata-duplicate': kind<{ count: number }>(
+    'warning',
+    'Several metadata chunks',
+    (a) => `${a.count} metadata chunks are appended; OpenWrt reads only the last one`,
+    'Whoever appended the second one changed what devices the image is for. Use the original file.',
+  ),
+  'metadata-version-message': kind<{ message: string }>(
+    'note',
+    'The image carries a message for the one who upgrades',
+    (a) => `The image says to older systems: "${a.message}"`,
+  ),
+  'signature-unverified': kind<{ length: number }>(
+    'note',
+    'Signature present, not verified',
+    (a) => `A signature of ${a.length} bytes is appended; owimg has no key to verify it with`,
+  ),
+  'identities-differ': kind<{ first: string; second: string }>(
+    'warning',
+    'The file names two devices',
+    (a) => `The file contradicts itself about its device: ${a.first}, but ${a.second}`,
+    'One part of this file is for another device. Do not flash it before you know which.',
+  ),
+  'member-missing': kind<{ member: string; container: string }>(
+    'error',
+    'A part is missing',
+    (a) => `The ${a.container} has no ${a.member}`,
+    'sysupgrade needs it. The image was packed wrong or is cut off.',
+  ),
+  'path-unsafe': kind<{ path: string; reason: string }>(
+    'error',
+    'An unsafe path',
+    (a) => `The member "${a.path}" ${a.reason}`,
+    'No firmware has such members. Whoever made this file wants to write outside of its folder: do not unpack it.',
+  ),
+  'archive-encrypted': kind<{ member: string }>(
+    'error',
+    'An encrypted member',
+    (a) => `The member "${a.member}" is encrypted, so nobody can tell what is in it`,
+    'Unpack it with its password first, then inspect what came out.',
+  ),
+  'archive-without-firmware': kind<{ count: number }>(
+    'error',
+    'No firmware in the archive',
+    (a) => `None of the ${a.count} members of the archive is firmware`,
+    'This is another download (release notes, a tool). Get the one with the image.',
+  ),
+  'unpacking-stopped': kind<{ reason: string }>(
+    'error',
+    'Unpacking was stopped',
+    (a) => `Unpacking was stopped: ${a.reason}`,
+    'No firmware needs this; the file is damaged or made to exhaust memory.',
+  ),
+  'stream-corrupt': kind<{ what: string; reason: string }>(
+    'error',
+    'Compressed data is damaged',
+    (a) => `Cannot unpack the ${a.what} stream: ${a.reason}`,
+    `The compressed data is damaged. Do not flash it. ${again}`,
+  ),
+  'stream-length-mismatch': kind<{ what: string; expected: number; actual: number }>(
+    'error',
+    'Unpacked length is wrong',
+    (a) => `The ${a.what} stream should unpack to ${a.expected} bytes but gives ${a.actual}`,
+    `The compressed data is damaged. Do not flash it. ${again}`,
+  ),
+  'compression-mismatch': kind<{ expected: string; actual: string }>(
+    'error',
+    'Compression is not what the header says',
+    (a) => `The header says that the data is ${a.expected}, but it is ${a.actual}`,
+    'The boot loader will try to unpack it wrongly and stop. The image was built wrong.',
+  ),
+  'lzma-dictionary-invalid': kind<{ actual: number }>(
+    'error',
+    'LZMA dictionary size is not possible',
+    (a) => `The LZMA dictionary size is ${a.actual}: expected a power of two or the sum of two neighbouring ones`,
+    'Boot loaders say "LZMA ERROR 1" and stop. The header is damaged or was made by a broken tool.',
+  ),
+  'nesting-too-deep': kind<{ limit: number }>(
+    'error',
+    'Too many layers inside each other',
+    (a) => `More than ${a.limit} layers lie inside each other; what is further in was not read`,
+    'No firmware is packed like this. Do not flash it.',
+  ),
+  'wrapped-twice': kind<{ format: string }>(
+    'warning',
+    'The same wrapper twice',
+    (a) => `A ${a.format} header lies inside of a ${a.format} header`,
+    'Somebody wrapped a finished image again. The device will take off one header and stumble over the second: owimg strip takes one off.',
+  ),
+  'block-missing': kind<{ volume: string; block: number }>(
+    'error',
+    'A UBI block is missing',
+    (a) => `Volume "${a.volume}" lacks its logical block ${a.block}`,
+    `The image is incomplete. Do not flash it. ${again}`,
+  ),
+  'geometry-differs': kind<{ what: string; expected: number; actual: number }>(
+    'error',
+    'Erase blocks of different geometry',
+    (a) => `The ${a.what} of this erase block differs: expected ${a.expected}, found ${a.actual}`,
+    'Two images were mixed, or the file was made for another flash chip. Do not flash it.',
+  ),
+  'sequence-differs': kind<{ expected: string; actual: string }>(
+    'error',
+    'Erase blocks of different images',
+    (a) => `This erase block carries image sequence ${a.actual}, the others ${a.expected}`,
+    'UBI refuses to attach such a mixture ("bad image sequence number"). Do not flash it.',
+  ),
+  'rootfs-truncated': kind<{ claimed: number; available: number; missing: number }>(
+    'error',
+    'The root file system is cut off',
+    (a) => `The file system needs ${a.claimed} bytes but only ${a.available} are there, ${a.missing} are missing`,
+    `The file is cut off. A device would boot and fail to mount its root. Do not flash it. ${again}`,
+  ),
+  'configuration-missing': kind<{ name: string }>(
+    'error',
+    'The default configuration is missing',
+    (a) => `The default configuration "${a.name}" does not exist`,
+    'U-Boot will say "Could not find configuration node". The image was built wrong.',
+  ),
+  'name-contradicts': kind<{ says: string; is: string }>(
+    'warning',
+    'The file name contradicts the content',
+    (a) => `The file name says ${a.says}, but the content is ${a.is}`,
+    'Trust the content. Somebody renamed the file, or it is the wrong one of two.',
+  ),
+  'entries-too-many': kind<{ what: string; limit: number }>(
+    'error',
+    'Too many entries',
+    (a) => `There are more than ${a.limit} ${a.what}; the rest was not read`,
+    'No firmware has that many. Do not flash it.',
+  ),
+} as const;
+
+export type FindingCode = keyof typeof findingKinds;
+
+type ArgumentsOf<C extends FindingCode> = Parameters<(typeof findingKinds)[C]['message']>[0];
+
+/** A finding as a format or the engine makes it: offsets count from the window, the layer is not known yet. */
+export interface LocalFinding extends Range {
+  readonly code: FindingCode;
+  readonly severity: Severity;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/**
+ * Makes a finding at a stretch of bytes.
+ *
+ * @example
+ * finding('structure-invalid', { offset: 30, length: 1 }, { what: 'image type', expected: '0 to 47', actual: 255 });
+ */
+export function finding<C extends FindingCode>(code: C, where: Range, args: ArgumentsOf<C>): LocalFinding {
+  const entry = findingKinds[code] as unknown as FindingKind<Arguments>;
+  const { offset, length } = where;
+  const base = { code, severity: entry.severity, message: entry.message(args as Arguments), offset, length };
+  return entry.hint === undefined ? base : { ...base, hint: entry.hint };
+}
+
+/**
+ * A length that needs more bytes than are there. Its place reaches from the length field to the end of the
+ * bytes, for either may be what is wrong.
+ */
+export function lengthBeyondEnd(field: string, at: Range, claimed: number, available: number, end: number): LocalFinding {
+  const place = { offset: at.offset, length: Math.max(at.length, end - at.offset) };
+  return finding('length-beyond-end', place, { field: `${field} (length at ${hexOffset(at.offset)})`, claimed, available, missing: claimed - available });
+}

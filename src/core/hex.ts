@@ -1,0 +1,65 @@
+/** Numbers and bytes as people read them. */
+
+/** `0x27051956`: lower case, at least `digits` digits. */
+export function hex(value: number | bigint, digits = 8): string {
+  return `0x${value.toString(16).padStart(digits, '0')}`;
+}
+
+/** `0x1a40`: an offset, no leading zeros. */
+export function hexOffset(value: number): string {
+  return `0x${value.toString(16)}`;
+}
+
+/** `dcd73aa5…`: every byte as two digits, no separators. */
+export function hexBytes(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) text += byte.toString(16).padStart(2, '0');
+  return text;
+}
+
+/** The reverse of {@link hexBytes}. Blanks are allowed between the bytes. */
+export function fromHex(text: string): Uint8Array {
+  const digits = text.replaceAll(/\s+/g, '');
+  const bytes = new Uint8Array(digits.length / 2);
+  for (let index = 0; index < bytes.length; index += 1) bytes[index] = Number.parseInt(digits.slice(index * 2, index * 2 + 2), 16);
+  return bytes;
+}
+
+/** Bytes up to the first NUL as text; bytes outside of printable ASCII become `\xNN`. */
+export function printable(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) {
+    if (byte === 0) break;
+    text += byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`;
+  }
+  return text;
+}
+
+/** One byte per character, all 256 values; what {@link toBytes} reverses. */
+export function latin1(bytes: Uint8Array): string {
+  let text = '';
+  for (let start = 0; start < bytes.length; start += 8192) text += String.fromCharCode(...bytes.subarray(start, start + 8192));
+  return text;
+}
+
+/** Each character's code as one byte; codes above 255 are cut. */
+export function toBytes(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let index = 0; index < text.length; index += 1) bytes[index] = text.charCodeAt(index);
+  return bytes;
+}
+
+/** `15.2 MiB`, `512 bytes`. */
+export function byteCount(length: number): string {
+  if (length === 1) return '1 byte';
+  if (length < 1024) return `${length} bytes`;
+  const units = ['KiB', 'MiB', 'GiB', 'TiB'];
+  let value = length;
+  let unit = '';
+  for (const next of units) {
+    if (value < 1024) break;
+    value /= 1024;
+    unit = next;
+  }
+  return `${value >= 100 || Number.isInteger(value) ? Math.round(value) : value.toFixed(1)} ${unit}`;
+}

@@ -1,0 +1,68 @@
+/**
+ * Named limits against hostile input, and the one guard that is used everywhere.
+ *
+ * An image comes from anywhere. Whatever a length, a count or a compressed stream in it claims, the work
+ * stays linear in the file's size and the memory below these numbers.
+ */
+
+export interface Limits {
+  /** Bytes of one file that is read at all. */
+  readonly fileLength: number;
+  /** Layers inside layers. */
+  readonly depth: number;
+  /** Layers in one file. */
+  readonly layers: number;
+  /** Members of an archive, partitions, nodes of a tree: entries of one table. */
+  readonly entries: number;
+  /** Bytes that all unpacking of one file may give. */
+  readonly unpackedBytes: number;
+  /**
+   * Unpacked bytes per packed byte. Deflate reaches 1,032 on a stream of one repeated byte and less on
+   * anything else, so a stream above this holds nothing.
+   */
+  readonly unpackRatio: number;
+  /** Fields and findings that one layer may show; what is more is counted in a note. */
+  readonly shown: number;
+}
+
+export const defaultLimits: Limits = {
+  fileLength: 1024 * 1024 * 1024,
+  depth: 16,
+  layers: 2048,
+  entries: 65_536,
+  unpackedBytes: 512 * 1024 * 1024,
+  unpackRatio: 1024,
+  shown: 512,
+};
+
+/** Counts what one inspection has used up. */
+export class Budget {
+  readonly limits: Limits;
+  #layers = 0;
+  #unpacked = 0;
+
+  constructor(limits: Limits = defaultLimits) {
+    this.limits = limits;
+  }
+
+  /** Whether one more layer may be read. */
+  takeLayer(): boolean {
+    this.#layers += 1;
+    return this.#layers <= this.limits.layers;
+  }
+
+  /** The most bytes that a stream of `packedLength` bytes may unpack to now. */
+  unpackLimit(packedLength: number): number {
+    return Math.max(0, Math.min(this.limits.unpackedBytes - this.#unpacked, packedLength * this.limits.unpackRatio));
+  }
+
+  /** Records bytes that were unpacked. */
+  tookUnpacked(length: number): void {
+    this.#unpacked += length;
+  }
+
+  /** `count`, or the entry limit if that is less: for a loop that a number in the file drives. */
+  entries(count: number): number {
+    return Math.min(count, this.limits.entries);
+  }
+}

@@ -1,0 +1,510 @@
+/**
+ * The engine: bytes in, a tree of layers out. It asks the formats it is given and knows none by name.
+ *
+ * Three things are its own: where a layer may begin (walking a stretch of flash from one thing to the
+ * next), turning offsets of a window into offsets of the file, and what the tree as a whole amounts to
+ * (kind, status, coverage).
+ */
+import { type CodedCheck, failedCheck, mergeRanges } from './core/checksums.ts';
+import { finding, type LocalFinding } from './core/findings.ts';
+import { type AnyFormat, type ParseContext, type Payload, type Reading, type Role, region } from './core/format.ts';
+import { hexBytes } from './core/hex.ts';
+import { Budget, defaultLimits, type Limits } from './core/limits.ts';
+import { paddingLength, trailingPadding } from './core/padding.ts';
+import type { Coverage, Finding, Identity, Inspection, Kind, Layer, Range, Region, Source, Status } from './core/types.ts';
+import { nameFindings } from './file-name.ts';
+import { lineEndDamage, recogniseOther, swappedBytes } from './not-firmware.ts';
+
+export interface InspectOptions {
+  /** Unpack kernels too (LZMA, gzip, xz), check their lengths and find device trees in them. */
+  readonly deep?: boolean;
+  /** The file's name; only ever compared with the content, never believed. */
+  readonly name?: string;
+  readonly limits?: Partial<Limits>;
+}
+
+/** The id of the root layer where a kernel and a root file system lie one after the other without a header around them. */
+export const sliceId = 'flash-slice';
+
+/** Bytes with offsets of their own: the file, or what was unpacked or gathered from it. */
+interface Space {
+  readonly bytes: Uint8Array;
+  /** Where these bytes lie in the file, in order; `null` if they do not lie there as such. */
+  readonly places: readonly Range[] | null;
+}
+
+interface Window extends Range {
+  readonly space: Space;
+}
+
+interface Piece {
+  readonly region: Region;
+  readonly layer?: Layer;
+  readonly format?: AnyFormat;
+  readonly reading?: Reading;
+}
+
+/** How a stretch is to be walked. */
+interface Walk {
+  readonly depth: number;
+  readonly path: string;
+  /** The one region label and what the leading bytes are if nobody knows them. */
+  readonly label: string;
+  readonly unexplained: 'payload' | 'unknown';
+  readonly content: 'one' | 'slice';
+  readonly compression?: string | undefined;
+  /** Whether everything around is an archive or a compressed stream, so that this is still "the file". */
+  readonly outer: boolean;
+  readonly source?: Source | undefined;
+  /** Findings of the walk itself, for the layer that holds the stretch. */
+  readonly findings: LocalFinding[];
+}
+
+const subWindow = (window: Window, offset: number, length = window.length - offset): Window => ({
+  space: window.space,
+  offset: window.offset + offset,
+  length,
+});
+const bytesOf = (window: Window): Uint8Array => window.space.bytes.subarray(window.offset, window.offset + window.length);
+
+/** Maps a stretch of a space to the file; pieces, because a gathered space lies scattered. */
+function placesInFile(space: Space, range: Range): Range[] {
+  if (space.places === null) return [];
+  const found: Range[] = [];
+  let start = 0;
+  for (const place of space.places) {
+    const from = Math.max(range.offset, start);
+    const to = Math.min(range.offset + range.length, start + place.length);
+    if (to > from) found.push({ offset: place.offset + (from - start), length: to - from });
+    start += place.length;
+  }
+  return found;
+}
+
+class Inspector {
+  readonly #formats: readonly AnyFormat[];
+  readonly #known: ReadonlySet<string>;
+  readonly #searched: readonly (readonly { format: AnyFormat; offset: number; bytes: Uint8Array }[])[];
+  readonly #budget: Budget;
+  readonly #deep: boolean;
+  readonly identities: Identity[] = [];
+  readonly covered: (Range & { check: string })[] = [];
+  /** What each layer said it is; not part of the layer, for only the outermost one's counts. */
+  readonly kinds = new Map<Layer, Kind>();
+
+  constructor(formats: readonly AnyFormat[], budget: Budget, deep: boolean) {
+    this.#formats = formats;
+    this.#known = new Set(formats.map((format) => format.id));
+    this.#budget = budget;
+    this.#deep = deep;
+    const searched: { format: AnyFormat; offset: number; bytes: Uint8Array }[][] = Array.from({ length: 256 }, () => []);
+    for (const format of formats) for (const magic of format.magics ?? []) searched[magic.bytes[0] as number]?.push({ format, ...magic });
+    this.#searched = searched;
+  }
+
+  /** The format at the window's first byte. `mark`s and `trailer`s only where asked for. */
+  detect(bytes: Uint8Array, atStart: boolean, compression?: string): AnyFormat | undefined {
+    let maybe: AnyFormat | undefined;
+    for (const format of this.#formats) {
+      if (format.role === 'trailer' || (atStart && format.role === 'mark')) continue;
+      const confidence = format.detect(bytes);
+      if (confidence === 'yes') return format;
+      if (confidence === 'maybe' && (maybe === undefined || format.id === compression)) maybe = format;
+    }
+    return atStart ? maybe : undefined;
+  }
+
+  /** The first offset from `from` on where a format with a magic number proves itself; the length if there is none. */
+  findNext(bytes: Uint8Array, from: number): number {
+    for (let offset = from; offset < bytes.length; offset += 1) {
+      const candidates = this.#searched[bytes[offset] as number] as readonly { format: AnyFormat; offset: number; bytes: Uint8Array }[];
+      for (const candidate of candidates) {
+        const start = offset - candidate.offset;
+        if (start < from || !candidate.bytes.every((byte, index) => bytes[offset + index] === byte)) continue;
+        if (candidate.format.detect(bytes.subarray(start)) === 'yes') return start;
+      }
+    }
+    return bytes.length;
+  }
+
+  /** Reads one layer with a format; its payloads are walked. */
+  async read(format: AnyFormat, window: Window, walk: Walk, given?: Reading): Promise<{ layer: Layer; reading: Reading }> {
+    const context: ParseContext = {
+      unpack: this.#deep || (walk.outer && (format.role === 'archive' || format.role === 'compressed')),
+      deep: this.#deep,
+      budget: this.#budget,
+    };
+    const reading = given ?? ((await format.parse(bytesOf(window), context)) as Reading);
+    const start = reading.start ?? 0;
+    const path = walk.path === '' ? format.id : `${walk.path}/${format.id}`;
+    const outer = walk.outer && (format.role === 'archive' || format.role === 'compressed');
+    const local: LocalFinding[] = [...reading.checks.filter((check) => check.ok === false).map(failedCheck), ...reading.findings];
+    const children: Layer[] = [];
+    let regions: Region[] = reading.regions.filter((entry) => entry.length > 0);
+    for (const payload of reading.payloads) {
+      const pieces = await this.#payload(format, payload, window, { depth: walk.depth + 1, path, outer, findings: local });
+      if (pieces === null) continue;
+      children.push(...pieces.flatMap((piece) => (piece.layer === undefined ? [] : [piece.layer])));
+      if (payload.unpacked === undefined && payload.gathered === undefined) regions = replaceRegion(regions, payload.ranges[0] as Range, pieces, window.offset);
+    }
+    const shift = window.offset;
+    const moved = <T extends Range>(entry: T): T => ({ ...entry, offset: entry.offset + shift });
+    const layer: Layer = {
+      format: format.id,
+      ...(walk.label === '' ? {} : { label: walk.label }),
+      offset: shift + start,
+      length: reading.length,
+      ...(walk.source === undefined ? {} : { source: walk.source }),
+      fields: reading.fields.map(moved),
+      regions: regions.map(moved),
+      checks: reading.checks.map(({ name, algorithm, ok, expected, actual, covers }) => ({ name, algorithm, ok, expected, actual, covers: covers.map(moved) })),
+      findings: local.map((entry) => ({ ...moved(entry), layer: path })),
+      children,
+    };
+    for (const identity of reading.identities) this.identities.push({ ...identity, offset: identity.offset + shift });
+    this.#cover(window.space, reading.checks, shift);
+    this.kinds.set(layer, reading.kind ?? format.kind);
+    return { layer, reading };
+  }
+
+  #cover(space: Space, checks: readonly CodedCheck[], shift: number): void {
+    for (const check of checks) {
+      if (check.ok !== true) continue;
+      for (const range of check.covers) {
+        for (const place of placesInFile(space, { offset: range.offset + shift, length: range.length })) this.covered.push({ ...place, check: check.name });
+      }
+    }
+  }
+
+  /** What lies in a payload; `null` where it is not looked into. */
+  async #payload(parent: AnyFormat, payload: Payload, window: Window, inherited: Pick<Walk, 'depth' | 'path' | 'outer' | 'findings'>): Promise<Piece[] | null> {
+    if (payload.content === 'opaque') return null;
+    const { findings } = inherited;
+    const first = payload.ranges[0] ?? { offset: 0, length: 0 };
+    if (inherited.depth > this.#budget.limits.depth) {
+      findings.push(finding('nesting-too-deep', first, { limit: this.#budget.limits.depth }));
+      return null;
+    }
+    let inner = subWindow(window, first.offset, first.length);
+    let source: Source | undefined;
+    const elsewhere = payload.unpacked ?? payload.gathered;
+    if (elsewhere !== undefined) {
+      const from = payload.ranges.map((range) => ({ offset: range.offset + window.offset, length: range.length }));
+      const places = payload.gathered === undefined ? null : from.flatMap((range) => placesInFile(window.space, range));
+      source = { how: payload.unpacked === undefined ? 'gathered' : 'unpacked', by: elsewhere.by, from };
+      inner = { space: { bytes: elsewhere.bytes, places }, offset: 0, length: elsewhere.bytes.length };
+    }
+    const walk: Walk = {
+      ...inherited,
+      label: payload.label,
+      unexplained: 'payload',
+      // What an archive held is a file again: anything may follow anything in it.
+      content: payload.content ?? (inherited.outer ? 'slice' : 'one'),
+      compression: payload.compression,
+      source,
+    };
+    const pieces = inherited.outer ? await this.file(inner, walk) : await this.walk(inner, walk);
+    const child = pieces[0];
+    if (
+      payload.compression !== undefined &&
+      payload.compression !== 'none' &&
+      this.#known.has(payload.compression) &&
+      child?.format?.id !== payload.compression &&
+      inner.length > 0
+    ) {
+      const actual = child?.format === undefined ? `not (it begins with ${hexBytes(bytesOf(inner).subarray(0, 8))})` : child.format.id;
+      findings.push(finding('compression-mismatch', first, { expected: payload.compression, actual }));
+    }
+    if (child?.format?.id === parent.id && payload.mayRepeat !== true && parent.role !== 'archive') {
+      findings.push(finding('wrapped-twice', { offset: first.offset, length: Math.min(first.length, child.layer?.length ?? 0) }, { format: parent.id }));
+    }
+    return pieces;
+  }
+
+  /** Cuts a stretch into layers, padding and bytes that nobody explains. The pieces tile the window; offsets are the space's. */
+  async walk(window: Window, walk: Walk): Promise<Piece[]> {
+    const bytes = bytesOf(window);
+    const pieces: Piece[] = [];
+    const plain = (kind: Region['kind'], label: string, offset: number, length: number): void => {
+      pieces.push({ region: region(kind, label, window.offset + offset, length) });
+    };
+    let position = 0;
+    while (position < bytes.length) {
+      const rest = bytes.subarray(position);
+      const atStart = position === 0;
+      const format = this.detect(rest, atStart, walk.compression);
+      if (format !== undefined) {
+        if (!this.#budget.takeLayer()) {
+          walk.findings.push(
+            finding('entries-too-many', { offset: window.offset + position, length: rest.length }, { what: 'layers', limit: this.#budget.limits.layers }),
+          );
+          plain('unknown', 'not read', position, rest.length);
+          break;
+        }
+        const { layer, reading } = await this.#readAt(format, subWindow(window, position), {
+          ...walk,
+          source: atStart && window.offset === 0 ? walk.source : undefined,
+        });
+        const length = Math.max(1, Math.min(layer.length, rest.length));
+        const label = walk.label === '' ? format.id : walk.label;
+        pieces.push({ region: region('payload', label, window.offset + position, length), layer, format, reading });
+        position += length;
+        continue;
+      }
+      const padding = paddingLength(rest);
+      if (padding > 0 && (padding >= 16 || padding === rest.length || this.detect(rest.subarray(padding), false) !== undefined)) {
+        plain('padding', `filled with ${hexBytes(rest.subarray(0, 1))}`, position, padding);
+        position += padding;
+        continue;
+      }
+      const end = walk.content === 'slice' ? this.findNext(bytes, position + 1) : bytes.length;
+      const tail = trailingPadding(bytes.subarray(position, end));
+      const length = end - position - tail;
+      if (atStart && walk.unexplained === 'payload') plain('payload', walk.label, position, length);
+      else plain('unknown', 'not recognised', position, length);
+      position += length;
+    }
+    return pieces;
+  }
+
+  async #readAt(format: AnyFormat, window: Window, walk: Walk): Promise<{ layer: Layer; reading: Reading }> {
+    if (walk.content !== 'slice' || format.role !== 'compressed') return this.read(format, window, walk);
+    // A bare compressed kernel does not say where it ends; what proves itself next does.
+    const identities = this.identities.length;
+    const covered = this.covered.length;
+    const whole = await this.read(format, window, walk);
+    if (whole.reading.open !== true) return whole;
+    const end = this.findNext(bytesOf(window), 1);
+    if (end === window.length) return whole;
+    this.identities.length = identities;
+    this.covered.length = covered;
+    return this.read(format, subWindow(window, 0, end), walk);
+  }
+
+  /** A whole file, or what an archive held: trailers are taken off the end first; the outermost layer spans it all. */
+  async file(window: Window, walk: Walk): Promise<Piece[]> {
+    const bytes = bytesOf(window);
+    const trailers: { layer: Layer; format: AnyFormat; reading: Reading }[] = [];
+    const trailerFindings: LocalFinding[] = [];
+    let end = bytes.length;
+    for (let found = true; found && trailers.length < 8; ) {
+      found = false;
+      for (const format of this.#formats) {
+        const start = format.locate?.(bytes.subarray(0, end)) ?? -1;
+        if (start < 0 || start >= end) continue;
+        const trailer = await this.read(format, subWindow(window, 0, end), { ...walk, path: walk.path, label: '', source: undefined, outer: false });
+        trailers.unshift({ ...trailer, format });
+        end = start;
+        found = true;
+        break;
+      }
+    }
+    const pieces = await this.walk(subWindow(window, 0, end), { ...walk, content: 'slice', unexplained: 'unknown', findings: trailerFindings });
+    const layers = pieces.filter((piece) => piece.layer !== undefined && piece.format?.role !== 'mark');
+    const only = layers.length === 1 && layers[0] === pieces[0] ? (layers[0] as Required<Piece>) : undefined;
+    const behind = trailers.map(
+      (trailer): Piece => ({ ...trailer, region: region('metadata', trailer.format.id, trailer.layer.offset, trailer.layer.length) }),
+    );
+    const all = [...pieces, ...behind];
+    const root = only === undefined ? this.#slice(window, walk, all, layers.length > 0, trailerFindings) : this.#extend(only, all, trailerFindings);
+    return [{ region: region('payload', walk.label === '' ? root.layer.format : walk.label, window.offset, window.length), ...root }];
+  }
+
+  /** The outermost layer takes in what was appended to it. */
+  #extend(only: Required<Piece>, all: readonly Piece[], extra: readonly LocalFinding[]): Pick<Required<Piece>, 'layer' | 'format' | 'reading'> {
+    const { layer, format, reading } = only;
+    const appended = all.slice(1);
+    const path = layer.findings[0]?.layer ?? '';
+    const findings: Finding[] = [];
+    const own = path === '' ? format.id : path;
+    for (const piece of appended) {
+      if (piece.region.kind !== 'unknown') continue;
+      findings.push({ ...finding('data-trailing', piece.region, { length: piece.region.length, format: format.title }), layer: own });
+    }
+    for (const entry of extra) findings.push({ ...entry, layer: own });
+    const length = appended.reduce((sum, piece) => sum + piece.region.length, layer.length);
+    const extended: Layer = {
+      ...layer,
+      length,
+      regions: [...layer.regions, ...appended.map((piece) => piece.region)],
+      findings: [...layer.findings, ...findings],
+      children: [...layer.children, ...appended.flatMap((piece) => (piece.layer === undefined ? [] : [piece.layer]))],
+    };
+    this.kinds.set(extended, this.kinds.get(layer) ?? format.kind);
+    return { layer: extended, format, reading };
+  }
+
+  /** Several things one after the other, or nothing at all, under one root. */
+  #slice(window: Window, walk: Walk, all: readonly Piece[], recognised: boolean, extra: readonly LocalFinding[]): Partial<Piece> & { layer: Layer } {
+    const id = recognised ? sliceId : 'unknown';
+    const own = walk.path === '' ? id : `${walk.path}/${id}`;
+    const findings: LocalFinding[] = [...extra];
+    const bytes = bytesOf(window);
+    all.forEach((piece, index) => {
+      if (piece.region.kind !== 'unknown') return;
+      const found = hexBytes(bytes.subarray(piece.region.offset - window.offset, piece.region.offset - window.offset + 8));
+      if (index === 0) findings.push(finding('format-unknown', piece.region, { found }));
+      else findings.push(finding('data-unknown', piece.region, { length: piece.region.length, found }));
+    });
+    // A piece that is labelled after its payload would give all of them the same name.
+    const regions = all.map((piece) => (piece.format === undefined ? piece.region : { ...piece.region, label: piece.format.id }));
+    const layer: Layer = {
+      format: id,
+      ...(walk.label === '' ? {} : { label: walk.label }),
+      offset: window.offset,
+      length: window.length,
+      ...(walk.source === undefined ? {} : { source: walk.source }),
+      fields: [],
+      regions,
+      checks: [],
+      findings: findings.map((entry) => ({ ...entry, layer: own })),
+      children: all.flatMap((piece) => (piece.layer === undefined ? [] : [withoutSource(piece.layer, walk.source)])),
+    };
+    return { layer };
+  }
+}
+
+/** Inside of a slice the source belongs to the slice. */
+function withoutSource(layer: Layer, source: Source | undefined): Layer {
+  if (source === undefined || layer.source !== source) return layer;
+  const { source: _, ...rest } = layer;
+  return rest;
+}
+
+/** Puts pieces in the place of a payload's region. */
+function replaceRegion(regions: readonly Region[], range: Range, pieces: readonly Piece[], shift: number): Region[] {
+  const end = range.offset + range.length;
+  const kept = regions.filter((entry) => entry.offset + entry.length <= range.offset || entry.offset >= end);
+  const put = pieces.map((piece) => ({ ...piece.region, offset: piece.region.offset - shift }));
+  return [...kept, ...put].sort((a, b) => a.offset - b.offset);
+}
+
+function allLayers(layer: Layer): Layer[] {
+  return [layer, ...layer.children.flatMap(allLayers)];
+}
+
+/** What a file is, from its root layer; a format's own word holds unless what stands around it says more. */
+class Classifier {
+  readonly #formats: ReadonlyMap<string, AnyFormat>;
+  readonly #stated: ReadonlyMap<Layer, Kind>;
+
+  constructor(formats: ReadonlyMap<string, AnyFormat>, stated: ReadonlyMap<Layer, Kind>) {
+    this.#formats = formats;
+    this.#stated = stated;
+  }
+
+  #role(layer: Layer): Role | undefined {
+    return this.#formats.get(layer.format)?.role;
+  }
+
+  kind(root: Layer): Kind {
+    const stated = root.format === sliceId ? this.#slice(root) : (this.#stated.get(root) ?? 'unknown');
+    if (stated === 'archive') return this.#archive(root);
+    // Appended metadata makes an image one for sysupgrade, whatever header it has.
+    const metadata = root.children.some((layer) => this.#role(layer) === 'trailer' && this.#stated.get(layer) === 'sysupgrade');
+    if (stated === 'factory') return metadata ? 'sysupgrade' : 'factory';
+    if (stated !== 'kernel') return stated;
+    if (allLayers(root).some((layer) => this.#role(layer) === 'rootfs')) return 'sysupgrade';
+    const beside = root.regions.filter((entry) => entry.kind === 'payload' || entry.kind === 'unknown').length;
+    return metadata && root.format === sliceId && beside > 1 ? 'sysupgrade' : 'kernel';
+  }
+
+  /** A slice is what stands first in it, unless a kernel and a root file system make it an image. */
+  #slice(root: Layer): Kind {
+    const first = root.children[0];
+    if (first === undefined || root.regions[0]?.kind === 'unknown') return 'unknown';
+    const stated = this.#stated.get(first) ?? 'unknown';
+    if (root.regions[0]?.kind === 'padding' && stated === 'factory') return 'recovery';
+    const role = this.#role(first);
+    return role === 'compressed' || role === 'data' ? 'kernel' : stated;
+  }
+
+  /** An archive that holds one firmware file takes that file's kind. */
+  #archive(root: Layer): Kind {
+    const inside = root.children.filter((layer) => layer.format !== 'unknown' && this.#role(layer) !== 'trailer');
+    return inside.length === 1 ? this.kind(inside[0] as Layer) : 'archive';
+  }
+}
+
+function coverageOf(length: number, covered: readonly (Range & { check: string })[]): Coverage {
+  // Sweep over the ends of all ranges: linear in their number but for the sorting.
+  const edges = covered.flatMap((range) => [
+    { at: range.offset, check: range.check, step: 1 },
+    { at: range.offset + range.length, check: range.check, step: -1 },
+  ]);
+  edges.sort((a, b) => a.at - b.at);
+  const active = new Map<string, number>();
+  const ranges: { offset: number; length: number; checks: string[] }[] = [];
+  let position = 0;
+  let index = 0;
+  while (index < edges.length) {
+    const at = (edges[index] as { at: number }).at;
+    const checks = [...active.keys()];
+    if (at > position && checks.length > 0) {
+      const last = ranges.at(-1);
+      if (last !== undefined && last.offset + last.length === position && last.checks.join() === checks.join()) last.length += at - position;
+      else ranges.push({ offset: position, length: at - position, checks });
+    }
+    for (; index < edges.length && edges[index]?.at === at; index += 1) {
+      const { check, step } = edges[index] as { check: string; step: number };
+      const count = (active.get(check) ?? 0) + step;
+      if (count === 0) active.delete(check);
+      else active.set(check, count);
+    }
+    position = at;
+  }
+  const total = mergeRanges(covered).reduce((sum, range) => sum + range.length, 0);
+  return { checked: length === 0 ? 0 : total / length, ranges };
+}
+
+function statusOf(format: string, firstUnknown: boolean, findings: readonly Finding[]): Status {
+  if (findings.some((entry) => entry.severity === 'error')) return 'broken';
+  if (format === 'unknown' || firstUnknown) return 'unknown';
+  return findings.some((entry) => entry.severity === 'warning') ? 'doubtful' : 'sound';
+}
+
+/**
+ * Reads an image with the formats given. Never throws for damaged or hostile bytes.
+ *
+ * @param formats in the order in which they are asked: the most selective first
+ */
+export async function inspectWith(formats: readonly AnyFormat[], bytes: Uint8Array, options: InspectOptions = {}): Promise<Inspection> {
+  const budget = new Budget({ ...defaultLimits, ...options.limits });
+  const byId = new Map(formats.map((format) => [format.id, format]));
+  const inspector = new Inspector(formats, budget, options.deep === true);
+  const walk: Walk = { depth: 0, path: '', label: '', unexplained: 'unknown', content: 'slice', outer: true, findings: [] };
+  const window: Window = { space: { bytes, places: [{ offset: 0, length: bytes.length }] }, offset: 0, length: bytes.length };
+  const [piece] = await inspector.file(window, walk);
+  const root = piece?.layer as Layer;
+  const kind = new Classifier(byId, inspector.kinds).kind(root);
+  const findings = allLayers(root).flatMap((layer) => [...layer.findings]);
+  const whole = (entries: readonly LocalFinding[]): void => {
+    for (const entry of entries) findings.push({ ...entry, layer: root.format });
+  };
+  if (root.format === 'unknown') {
+    const other = recogniseOther(bytes) ?? swappedBytes(bytes, (swapped) => inspector.detect(swapped, false)?.title);
+    if (other !== undefined) {
+      findings.length = 0;
+      whole([other]);
+    }
+  }
+  if (findings.some((entry) => entry.severity === 'error')) whole(lineEndDamage(bytes));
+  if (options.name !== undefined && root.format !== 'unknown')
+    whole(
+      nameFindings(
+        options.name,
+        root.format,
+        kind,
+        root.children.map((layer) => layer.format),
+      ),
+    );
+  return {
+    format: root.format,
+    kind,
+    status: statusOf(root.format, root.regions[0]?.kind === 'unknown', findings),
+    identities: inspector.identities,
+    root,
+    findings,
+    coverage: coverageOf(bytes.length, inspector.covered),
+  };
+}
