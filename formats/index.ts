@@ -10,4 +10,12 @@ import { squashfs } from './squashfs.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
 
-export const formats: readonly AnyFormat[] = [fwtool, uimage, trx, squashfs, eofMark, flashSlice];
+// biome-ignore format: one line a format
+export const formats: readonly AnyFormat[] = [
+  fwtool,
+  uimage,
+  trx,
+  squashfs,
+  eofMark,
+  flashSlice,
+];
