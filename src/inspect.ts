@@ -152,6 +152,7 @@ class Inspector {
     const layer: Layer = {
       format: format.id,
       ...(walk.label === '' ? {} : { label: walk.label }),
+      ...(reading.summary === undefined ? {} : { summary: reading.summary }),
       offset: shift + start,
       length: reading.length,
       ...(walk.source === undefined ? {} : { source: walk.source }),
@@ -416,7 +417,10 @@ class Classifier {
     const stated = this.#stated.get(first) ?? 'unknown';
     if (root.regions[0]?.kind === 'padding' && stated === 'factory') return 'recovery';
     const role = this.#role(first);
-    return role === 'compressed' || role === 'data' ? 'kernel' : stated;
+    if (role === 'compressed' || role === 'data') return 'kernel';
+    // Some loaders want the kernel itself in a container that is marked as a file system.
+    const containers = root.children.filter((layer) => this.#role(layer) === 'kernel' || this.#role(layer) === 'rootfs');
+    return stated === 'rootfs' && role === 'kernel' && containers.length > 1 ? 'kernel' : stated;
   }
 
   /** An archive that holds one firmware file takes that file's kind. */
