@@ -1,8 +1,10 @@
 /** The repository agrees with itself. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import manifest from '../package.json' with { type: 'json' };
 import { errorKinds } from '../src/core/errors.ts';
 import { findingKinds, formats } from '../src/index.ts';
@@ -28,10 +30,10 @@ test('references are pinned: a link into a repository names a commit or a tag, n
   expect(links.filter((url) => /\/(blob|tree)\/(master|main|HEAD)\//.test(url))).toEqual([]);
 });
 
-test('codes are kebab-case and hints are whole sentences', () => {
+test('codes are kebab-case and hints end as sentences do', () => {
   for (const code of [...Object.keys(findingKinds), ...Object.keys(errorKinds)]) expect(code).toMatch(/^[a-z0-9]+(-[a-z0-9]+)+$/);
   for (const kind of Object.values(findingKinds)) {
-    if (kind.hint !== undefined) expect(kind.hint).toMatch(/^([A-Z]|owimg ).*[.!]$/s);
+    if (kind.hint !== undefined) expect(kind.hint).toMatch(/[.!]$/);
     if (kind.severity === 'error') expect(kind.hint).toBeDefined();
   }
 });
@@ -43,13 +45,19 @@ test('the pages that are made from tables are fresh', () => {
 });
 
 describe('lint enforces the arrows', () => {
+  // In a folder of its own with our rules: no other test sees these files.
+  const folder = mkdtempSync(join(tmpdir(), 'owimg-arrows-'));
   const lint = (path: string, text: string): string => {
-    const { stdout, stderr } = spawnSync('npx', ['--no-install', 'biome', 'lint', `--stdin-file-path=${path}`], { cwd: root, input: text, encoding: 'utf8' });
+    mkdirSync(join(folder, dirname(path)), { recursive: true });
+    writeFileSync(join(folder, path), text);
+    const { stdout, stderr } = spawnSync(`${root}node_modules/.bin/biome`, ['lint', path], { cwd: folder, encoding: 'utf8' });
     return stdout + stderr;
   };
+  beforeAll(() => copyFileSync(`${root}biome.json`, join(folder, 'biome.json')));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   test('a file that follows them passes', () => {
-    expect(lint('formats/zz-arrow.ts', "import { hex } from '../src/core/hex.ts';\n\nexport const x = hex(1);\n")).not.toContain('error');
+    expect(lint('formats/zz-arrow.ts', "import { hex } from '../src/core/hex.ts';\n\nexport const x = hex(1);\n")).toMatch(/Checked 1 file.*No fixes applied/);
   });
 
   test.each([
