@@ -9,6 +9,8 @@ import { eofMark } from './eof-mark.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
 import { netgearChk } from './netgear-chk.ts';
+import { netgearDni } from './netgear-dni.ts';
+import { seama } from './seama.ts';
 import { squashfs } from './squashfs.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
@@ -21,6 +23,8 @@ export const formats: readonly AnyFormat[] = [
   trx,
   cybertan,
   netgearChk,
+  netgearDni,
+  seama,
   squashfs,
   eofMark,
   flashSlice,
