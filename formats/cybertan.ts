@@ -105,7 +105,7 @@ export const cybertan: Format<CybertanInput> = {
     if (!plausible(values)) {
       const place = { offset: 0, length: header.at.version.offset };
       const actual = `"${printable(pattern)}" and ${date.join('-')}`;
-      findings.push(finding('structure-invalid', place, { what: 'CyberTAN pattern and date', expected: 'two to eight visible characters and a date', actual }));
+      findings.push(finding('structure-invalid', place, { what: 'CyberTAN pattern or date', expected: 'two to eight visible characters and a date', actual }));
     }
     const shown = { date: [...date].map((number) => String(number).padStart(2, '0')).join('-'), version: version.join('.') };
     const meanings = { date: 'year, month, day', flags: flagsMeaning(flags) };

@@ -4,6 +4,7 @@
  */
 import type { AnyFormat } from '../src/core/format.ts';
 import { asusTrx } from './asus-trx.ts';
+import { buffaloBcast } from './buffalo-bcast.ts';
 import { cybertan } from './cybertan.ts';
 import { eofMark } from './eof-mark.ts';
 import { flashSlice } from './flash-slice.ts';
@@ -24,6 +25,7 @@ export const formats: readonly AnyFormat[] = [
   cybertan,
   netgearChk,
   netgearDni,
+  buffaloBcast,
   seama,
   squashfs,
   eofMark,

@@ -40,6 +40,8 @@ export const netgearDni: Format<NetgearDniInput> = {
   limitations: ['The one-byte sum misses one in 256 damages, and zeros at the end.'],
 
   detect(bytes): Confidence {
+    // The text never fills the header: a plain text file has no NUL.
+    if (!bytes.subarray(0, headerLength).includes(0)) return 'no';
     const keys = headerLines(bytes).map((line) => line.key);
     if (keys.includes('InfoHeadSize')) return 'no'; // Buffalo's
     const known = required.filter((key) => keys.includes(key)).length;

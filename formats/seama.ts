@@ -134,7 +134,7 @@ export const seama: Format<SeamaInput> = {
       findings.push(finding('structure-invalid', at.reserved, { what: 'reserved field of the Seama header', expected: '0', actual: values.reserved }));
     if (meta.length < values.metaLength) findings.push(lengthBeyondEnd('the Seama texts', at.metaLength, values.metaLength, meta.length, bytes.length));
     const texts = readMeta(bytes, meta);
-    if (texts === undefined)
+    if (texts === undefined && meta.length === values.metaLength)
       findings.push(
         finding('structure-invalid', meta, {
           what: 'Seama texts',
@@ -156,7 +156,8 @@ export const seama: Format<SeamaInput> = {
         const args = { what: 'start of the first Seama entity', expected: hex(magic), actual: hexBytes(rest.subarray(0, 4)) };
         findings.push(finding('structure-invalid', { offset: imageOffset, length: Math.min(4, available) }, args));
       }
-    } else if (values.imageLength > available) findings.push(lengthBeyondEnd('the image', at.imageLength, values.imageLength, available, bytes.length));
+    } else if (values.imageLength > available && meta.length === values.metaLength)
+      findings.push(lengthBeyondEnd('the image', at.imageLength, values.imageLength, available, bytes.length));
 
     const range = { offset: imageOffset, length: imageLength };
     const image = rest.subarray(0, imageLength);
