@@ -6,6 +6,7 @@ import type { AnyFormat } from '../src/core/format.ts';
 import { eofMark } from './eof-mark.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
+import { lzma } from './lzma.ts';
 import { squashfs } from './squashfs.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
@@ -17,5 +18,6 @@ export const formats: readonly AnyFormat[] = [
   trx,
   squashfs,
   eofMark,
+  lzma,
   flashSlice,
 ];
