@@ -12,6 +12,7 @@ import { fwtool } from './fwtool.ts';
 import { netgearChk } from './netgear-chk.ts';
 import { netgearDni } from './netgear-dni.ts';
 import { seama } from './seama.ts';
+import { lzma } from './lzma.ts';
 import { squashfs } from './squashfs.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
@@ -29,5 +30,6 @@ export const formats: readonly AnyFormat[] = [
   seama,
   squashfs,
   eofMark,
+  lzma,
   flashSlice,
 ];

@@ -67,6 +67,9 @@ const subWindow = (window: Window, offset: number, length = window.length - offs
 });
 const bytesOf = (window: Window): Uint8Array => window.space.bytes.subarray(window.offset, window.offset + window.length);
 
+/** Whether what the format holds is a file again, and not the part of an image. */
+const packsFiles = (format: AnyFormat): boolean => format.role === 'archive' || (format.role === 'compressed' && format.kind === 'archive');
+
 /** Maps a stretch of a space to the file; pieces, because a gathered space lies scattered. */
 function placesInFile(space: Space, range: Range): Range[] {
   if (space.places === null) return [];
@@ -137,7 +140,7 @@ class Inspector {
     const reading = given ?? ((await format.parse(bytesOf(window), context)) as Reading);
     const start = reading.start ?? 0;
     const path = walk.path === '' ? format.id : `${walk.path}/${format.id}`;
-    const outer = walk.outer && (format.role === 'archive' || format.role === 'compressed');
+    const outer = walk.outer && packsFiles(format);
     const local: LocalFinding[] = [...reading.checks.filter((check) => check.ok === false).map(failedCheck), ...reading.findings];
     const children: Layer[] = [];
     let regions: Region[] = reading.regions.filter((entry) => entry.length > 0);
@@ -206,7 +209,9 @@ class Inspector {
     };
     const pieces = inherited.outer ? await this.file(inner, walk) : await this.#withFooter(inner, walk, payload.footer === true);
     const child = pieces[0];
-    if (
+    if (child?.format?.id === parent.id && payload.mayRepeat !== true && parent.role !== 'archive') {
+      findings.push(finding('wrapped-twice', { offset: first.offset, length: Math.min(first.length, child.layer?.length ?? 0) }, { format: parent.id }));
+    } else if (
       payload.compression !== undefined &&
       payload.compression !== 'none' &&
       this.#known.has(payload.compression) &&
@@ -215,9 +220,6 @@ class Inspector {
     ) {
       const actual = child?.format === undefined ? `not (it begins with ${hexBytes(bytesOf(inner).subarray(0, 8))})` : child.format.id;
       findings.push(finding('compression-mismatch', first, { expected: payload.compression, actual }));
-    }
-    if (child?.format?.id === parent.id && payload.mayRepeat !== true && parent.role !== 'archive') {
-      findings.push(finding('wrapped-twice', { offset: first.offset, length: Math.min(first.length, child.layer?.length ?? 0) }, { format: parent.id }));
     }
     return pieces;
   }

@@ -221,7 +221,7 @@ export const findingKinds = {
   'lzma-dictionary-invalid': kind<{ actual: number }>(
     'error',
     'LZMA dictionary size is not possible',
-    (a) => `The LZMA dictionary size is ${a.actual}: expected a power of two or the sum of two neighbouring ones`,
+    (a) => `The LZMA dictionary size is ${a.actual}: expected a power of two, the sum of two neighbouring ones, or whole MiB`,
     'Boot loaders say "LZMA ERROR 1" and stop. The header is damaged or was made by a broken tool.',
   ),
   'nesting-too-deep': kind<{ limit: number }>(
