@@ -7,6 +7,8 @@ import { eofMark } from './eof-mark.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
 import { squashfs } from './squashfs.ts';
+import { tplinkV1 } from './tplink-v1.ts';
+import { tplinkV2 } from './tplink-v2.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
 
@@ -15,6 +17,8 @@ export const formats: readonly AnyFormat[] = [
   fwtool,
   uimage,
   trx,
+  tplinkV1,
+  tplinkV2,
   squashfs,
   eofMark,
   flashSlice,
