@@ -14,6 +14,8 @@ import { netgearDni } from './netgear-dni.ts';
 import { seama } from './seama.ts';
 import { lzma } from './lzma.ts';
 import { squashfs } from './squashfs.ts';
+import { tplinkV1 } from './tplink-v1.ts';
+import { tplinkV2 } from './tplink-v2.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
 
@@ -28,6 +30,8 @@ export const formats: readonly AnyFormat[] = [
   netgearDni,
   buffaloBcast,
   seama,
+  tplinkV1,
+  tplinkV2,
   squashfs,
   eofMark,
   lzma,

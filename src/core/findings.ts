@@ -159,6 +159,13 @@ export const findingKinds = {
     'The image carries a message for the one who upgrades',
     (a) => `The image says to older systems: "${a.message}"`,
   ),
+  'bootloader-inside': kind<{ length: number; distance: number }>(
+    'note',
+    'A boot loader is inside',
+    (a) =>
+      `A boot loader of ${a.length} bytes is inside; the firmware itself begins ${a.distance} (${hexOffset(a.distance)}) bytes behind the start of this header`,
+    "The vendor's web page writes both. sysupgrade, mtd and a boot loader's prompt take the firmware alone and would put the boot loader where the kernel belongs: take it off with owimg strip first.",
+  ),
   'signature-unverified': kind<{ length: number }>(
     'note',
     'Signature present, not verified',
