@@ -6,6 +6,7 @@ import type { AnyFormat } from '../src/core/format.ts';
 import { eofMark } from './eof-mark.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
+import { imagetag } from './imagetag.ts';
 import { squashfs } from './squashfs.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
@@ -15,6 +16,7 @@ export const formats: readonly AnyFormat[] = [
   fwtool,
   uimage,
   trx,
+  imagetag,
   squashfs,
   eofMark,
   flashSlice,
