@@ -46,7 +46,7 @@ const tag = struct('big', {
 });
 
 const numberNames = ['totalLength', 'cfeAddress', 'cfeLength', 'flashImageStart', 'flashRootLength', 'kernelAddress', 'kernelLength'] as const;
-const addressNames: readonly string[] = ['cfeAddress', 'flashImageStart', 'kernelAddress', 'flashImageEnd'];
+const addressNames: readonly string[] = ['cfeAddress', 'flashImageStart', 'kernelAddress'];
 
 const marks = { dualImage: rawText(2), inactiveFlag: rawText(2), rsaText: rawText(20) };
 
@@ -169,6 +169,35 @@ function layoutOf({ cfeLength, flashImageStart, flashRootLength, kernelAddress, 
   };
 }
 
+interface Middle {
+  readonly variant: Variant;
+  readonly fields: readonly Field[];
+  readonly values: Readonly<Record<string, unknown>>;
+  /** The second copy of the checksum over kernel and root file system. */
+  readonly copy?: { readonly stored: number; readonly at: Range };
+}
+
+/** The signature tells T-Com's tag; ZyXEL's has the flash address behind the image where others have text or nothing. */
+function readMiddle(bytes: Uint8Array, signature1: string, flashEnd: number): Middle {
+  const { offset } = tag.at.middle;
+  if (signature1.startsWith(tcomSignature)) {
+    const values = middles.tcom.read(bytes);
+    return { variant: 'tcom', values, fields: middles.tcom.fields(values, {}, offset) };
+  }
+  const zyxel = middles.zyxel.read(bytes);
+  const variant = printable(zyxel.flashImageEnd) === String(flashEnd) ? 'zyxel' : 'broadcom';
+  const { at } = middles[variant];
+  const copyAt = { offset: offset + at.bodyChecksum.offset, length: at.bodyChecksum.length };
+  if (variant === 'zyxel') {
+    const fields = middles.zyxel
+      .fields(zyxel, { flashImageEnd: hex(flashEnd) }, offset)
+      .map((field) => (field.name === 'flashImageEnd' ? { ...field, value: flashEnd } : field));
+    return { variant, values: zyxel, fields, copy: { stored: zyxel.bodyChecksum, at: copyAt } };
+  }
+  const values = middles.broadcom.read(bytes);
+  return { variant, values, fields: middles.broadcom.fields(values, {}, offset), copy: { stored: values.bodyChecksum, at: copyAt } };
+}
+
 const suffixOf = (variant: Variant): readonly Uint8Array[] => (variant === 'tcom' ? [tcomBytes] : []);
 
 function checksumOf(bytes: Uint8Array, { offset, length }: Range, suffix: readonly Uint8Array[] = []): number {
@@ -267,13 +296,8 @@ export const imagetag: Format<ImagetagInput> = {
     const layout = layoutOf(numbers);
     const { body, kernel, cfe } = layout;
     const boardId = printable(values.boardId);
-    const middleStart = tag.at.middle.offset;
-    const flashEnd = String(numbers.flashImageStart + body.length);
-    const zyxel = middles.zyxel.read(values.middle);
-    const broadcom = middles.broadcom.read(values.middle);
-    let variant: Variant = 'broadcom';
-    if (printable(values.signature1).startsWith(tcomSignature)) variant = 'tcom';
-    else if (printable(zyxel.flashImageEnd) === flashEnd) variant = 'zyxel';
+    const middle = readMiddle(values.middle, printable(values.signature1), numbers.flashImageStart + body.length);
+    const { variant } = middle;
 
     if (!layout.orderKnown) {
       const expected = `${numbers.flashImageStart} (kernel first) or ${numbers.flashImageStart + numbers.flashRootLength} (root file system first)`;
@@ -313,10 +337,9 @@ export const imagetag: Format<ImagetagInput> = {
       check('kernel', optional(values.kernelChecksum), tag.at.kernelChecksum, kernel),
     ];
     // A second copy of the image checksum. Only imagetag, which leaves the real length too, is known to write it.
-    if (variant !== 'tcom' && values.realRootfsLength > 0) {
-      const stored = variant === 'zyxel' ? zyxel.bodyChecksum : broadcom.bodyChecksum;
-      const at = { offset: middleStart + middles[variant].at.bodyChecksum.offset, length: 4 };
-      if (covered !== body || stored !== values.imageChecksum) checks.push({ ...check('image', stored, at, body), name: 'body-crc' });
+    const { copy } = middle;
+    if (copy !== undefined && values.realRootfsLength > 0 && (covered !== body || copy.stored !== values.imageChecksum)) {
+      checks.push({ ...check('image', copy.stored, copy.at, body), name: 'body-crc' });
     }
 
     const read = readKernel(bytes, kernel);
@@ -332,25 +355,15 @@ export const imagetag: Format<ImagetagInput> = {
     carry('boot loader', cfe, 'one');
     carry('root file system', layout.rootfs, 'slice');
 
-    const middleFields =
-      variant === 'zyxel'
-        ? middles.zyxel.fields(zyxel, {}, middleStart)
-        : variant === 'tcom'
-          ? middles.tcom.fields(middles.tcom.read(values.middle), {}, middleStart)
-          : middles.broadcom.fields(broadcom, {}, middleStart);
-    const fields = tag.fields(values).flatMap((field) => (field.name === 'middle' ? middleFields : [field]));
-    const known: Readonly<Record<string, number>> = { ...numbers, flashImageEnd: decimal(zyxel.flashImageEnd) };
+    const shown = ({ name, ...field }: Field): Field => {
+      const number = (numbers as Readonly<Record<string, number>>)[name];
+      if (number === undefined) return { name, ...field };
+      return { name, ...field, value: number, ...(addressNames.includes(name) && number > 0 ? { meaning: hex(number) } : {}) };
+    };
     return {
       length,
       summary: `${variantTitles[variant]} for board "${boardId}", chip ${printable(values.chipId)}`,
-      fields: [
-        ...fields.map((field): Field => {
-          const number = known[field.name];
-          if (number === undefined) return field;
-          return { ...field, value: number, ...(addressNames.includes(field.name) && number > 0 ? { meaning: hex(number) } : {}) };
-        }),
-        ...read.fields,
-      ],
+      fields: [...tag.fields(values).flatMap((field) => (field.name === 'middle' ? middle.fields : [shown(field)])), ...read.fields],
       regions: tile(regions, 0, length, 'unknown', 'neither kernel nor root file system'),
       checks,
       findings,
@@ -362,7 +375,7 @@ export const imagetag: Format<ImagetagInput> = {
       input: () => {
         const take = ({ offset, length: size }: Range): Uint8Array => bytes.subarray(offset, offset + size);
         return {
-          texts: textsOf({ ...(variant === 'tcom' ? {} : variant === 'zyxel' ? zyxel : broadcom), ...values }),
+          texts: textsOf({ ...middle.values, ...values }),
           variant,
           ...(variant === 'tcom' ? { certificates: values.middle } : {}),
           reserved: values.reserved,
