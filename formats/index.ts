@@ -13,6 +13,7 @@ import { netgearChk } from './netgear-chk.ts';
 import { netgearDni } from './netgear-dni.ts';
 import { seama } from './seama.ts';
 import { lzma } from './lzma.ts';
+import { imagetag } from './imagetag.ts';
 import { squashfs } from './squashfs.ts';
 import { tplinkV1 } from './tplink-v1.ts';
 import { tplinkV2 } from './tplink-v2.ts';
@@ -32,6 +33,7 @@ export const formats: readonly AnyFormat[] = [
   seama,
   tplinkV1,
   tplinkV2,
+  imagetag,
   squashfs,
   eofMark,
   lzma,

@@ -76,6 +76,12 @@ export const findingKinds = {
     (a) => `Cannot read all of ${a.field}: it should have ${a.claimed} bytes but only ${a.available} are left, ${a.missing} are missing`,
     `The file is cut off, or the length is damaged. ${again}`,
   ),
+  'length-understated': kind<{ field: string; claimed: number; actual: number }>(
+    'note',
+    'A length is shorter than what its checksum covers',
+    (a) => `${a.field} says ${a.claimed} bytes, but the checksum is right over ${a.actual}`,
+    'The tool that made the image does so. A boot loader that computes the checksum over the length that is given will refuse it.',
+  ),
   'header-truncated': kind<{ what: string; length: number; available: number }>(
     'error',
     'The file ends inside a header',
