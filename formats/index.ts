@@ -7,6 +7,8 @@ import { eofMark } from './eof-mark.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
 import { squashfs } from './squashfs.ts';
+import { sysupgradeTar } from './sysupgrade-tar.ts';
+import { tar } from './tar.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
 
@@ -16,6 +18,8 @@ export const formats: readonly AnyFormat[] = [
   uimage,
   trx,
   squashfs,
+  sysupgradeTar,
+  tar,
   eofMark,
   flashSlice,
 ];
