@@ -17,6 +17,8 @@ import { imagetag } from './imagetag.ts';
 import { squashfs } from './squashfs.ts';
 import { tplinkV1 } from './tplink-v1.ts';
 import { tplinkV2 } from './tplink-v2.ts';
+import { sysupgradeTar } from './sysupgrade-tar.ts';
+import { tar } from './tar.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
 
@@ -35,6 +37,8 @@ export const formats: readonly AnyFormat[] = [
   tplinkV2,
   imagetag,
   squashfs,
+  sysupgradeTar,
+  tar,
   eofMark,
   lzma,
   flashSlice,

@@ -55,6 +55,8 @@ interface Walk {
   readonly compression?: string | undefined;
   /** Whether everything around is an archive or a compressed stream, so that this is still "the file". */
   readonly outer: boolean;
+  /** One of several files in an archive: not each has to be firmware. */
+  readonly member?: boolean;
   readonly source?: Source | undefined;
   /** Findings of the walk itself, for the layer that holds the stretch. */
   readonly findings: LocalFinding[];
@@ -150,6 +152,10 @@ class Inspector {
       children.push(...pieces.flatMap((piece) => (piece.layer === undefined ? [] : [piece.layer])));
       if (payload.unpacked === undefined && payload.gathered === undefined) regions = replaceRegion(regions, payload.ranges[0] as Range, pieces, window.offset);
     }
+    const searched = format.role === 'archive' && outer && !local.some((entry) => entry.severity === 'error');
+    if (searched && children.length === 0) {
+      local.push(finding('archive-without-firmware', { offset: start, length: reading.length }, { count: reading.payloads.length }));
+    }
     const shift = window.offset;
     const moved = <T extends Range>(entry: T): T => ({ ...entry, offset: entry.offset + shift });
     const layer: Layer = {
@@ -205,6 +211,7 @@ class Inspector {
       // What an archive held is a file again: anything may follow anything in it.
       content: payload.content ?? (inherited.outer ? 'slice' : 'one'),
       compression: payload.compression,
+      member: parent.role === 'archive',
       source,
     };
     const pieces = inherited.outer ? await this.file(inner, walk) : await this.#withFooter(inner, walk, payload.footer === true);
@@ -316,6 +323,8 @@ class Inspector {
     const { behind, end } = await this.#takeOffEnd(window, 'trailer', walk);
     const pieces = await this.walk(subWindow(window, 0, end), { ...walk, content: 'slice', unexplained: 'unknown', findings: trailerFindings });
     const layers = pieces.filter((piece) => piece.layer !== undefined && piece.format?.role !== 'mark');
+    // A read-me beside the firmware is nothing to worry about.
+    if (walk.member === true && layers.length === 0 && trailers.length === 0) return [{ region: region('payload', walk.label, window.offset, window.length) }];
     const only = layers.length === 1 && layers[0] === pieces[0] ? (layers[0] as Required<Piece>) : undefined;
     const all = [...pieces, ...behind];
     const root = only === undefined ? this.#slice(window, walk, all, layers.length > 0, trailerFindings) : this.#extend(only, all, trailerFindings);
@@ -411,9 +420,12 @@ class Classifier {
 
   kind(root: Layer): Kind {
     const stated = root.format === sliceId ? this.#slice(root) : (this.#stated.get(root) ?? 'unknown');
-    if (stated === 'archive') return this.#archive(root);
     // Appended metadata makes an image one for sysupgrade, whatever header it has.
     const metadata = root.children.some((layer) => this.#role(layer) === 'trailer' && this.#stated.get(layer) === 'sysupgrade');
+    if (stated === 'archive') {
+      const inside = this.#archive(root);
+      return metadata && inside === 'archive' ? 'sysupgrade' : inside;
+    }
     if (stated === 'factory') return metadata ? 'sysupgrade' : 'factory';
     if (stated !== 'kernel') return stated;
     if (allLayers(root).some((layer) => this.#role(layer) === 'rootfs')) return 'sysupgrade';
