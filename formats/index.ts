@@ -4,8 +4,10 @@
  */
 import type { AnyFormat } from '../src/core/format.ts';
 import { eofMark } from './eof-mark.ts';
+import { ext4 } from './ext4.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
+import { mbr } from './mbr.ts';
 import { squashfs } from './squashfs.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
@@ -16,6 +18,8 @@ export const formats: readonly AnyFormat[] = [
   uimage,
   trx,
   squashfs,
+  ext4,
+  mbr,
   eofMark,
   flashSlice,
 ];
