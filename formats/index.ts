@@ -7,6 +7,7 @@ import { asusTrx } from './asus-trx.ts';
 import { buffaloBcast } from './buffalo-bcast.ts';
 import { cybertan } from './cybertan.ts';
 import { eofMark } from './eof-mark.ts';
+import { ext4 } from './ext4.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
 import { netgearChk } from './netgear-chk.ts';
@@ -14,6 +15,7 @@ import { netgearDni } from './netgear-dni.ts';
 import { seama } from './seama.ts';
 import { lzma } from './lzma.ts';
 import { imagetag } from './imagetag.ts';
+import { mbr } from './mbr.ts';
 import { squashfs } from './squashfs.ts';
 import { tplinkV1 } from './tplink-v1.ts';
 import { tplinkV2 } from './tplink-v2.ts';
@@ -39,6 +41,8 @@ export const formats: readonly AnyFormat[] = [
   squashfs,
   sysupgradeTar,
   tar,
+  ext4,
+  mbr,
   eofMark,
   lzma,
   flashSlice,

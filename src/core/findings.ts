@@ -273,6 +273,33 @@ export const findingKinds = {
     (a) => `The file system needs ${a.claimed} bytes but only ${a.available} are there, ${a.missing} are missing`,
     `The file is cut off. A device would boot and fail to mount its root. Do not flash it. ${again}`,
   ),
+  'partition-beyond-end': kind<{ partition: string; claimed: number; available: number }>(
+    'note',
+    'A partition reaches beyond the end of the image',
+    (a) =>
+      a.available === 0
+        ? `The image holds nothing of ${a.partition} (${a.claimed} bytes)`
+        : `The image ends inside of ${a.partition}: it holds ${a.available} of ${a.claimed} bytes`,
+    'Usual for OpenWrt, which leaves out what a partition has behind its file system. If the file should hold more, compare its SHA-256 with the published one.',
+  ),
+  'partition-overlap': kind<{ first: string; second: string }>(
+    'error',
+    'Two partitions overlap',
+    (a) => `${a.second} begins before ${a.first} ends`,
+    `The partition table is damaged or was edited wrongly: writing to one partition would destroy the other. Do not flash it. ${again}`,
+  ),
+  'backup-missing': kind<{ what: string; at: string }>(
+    'note',
+    'A backup is missing',
+    (a) => `There is no backup of ${a.what} at ${a.at}, where it should be`,
+    'Usual for OpenWrt, whose ptgen writes none by default. It boots all the same; partition tools offer to write one.',
+  ),
+  'backup-differs': kind<{ what: string; difference: string }>(
+    'warning',
+    'A backup differs',
+    (a) => `The backup of ${a.what} says something else: ${a.difference}`,
+    'One of the two was changed without the other. Which one counts depends on who reads it: repair it with a partition or file system tool, or use the original file.',
+  ),
   'configuration-missing': kind<{ name: string }>(
     'error',
     'The default configuration is missing',
