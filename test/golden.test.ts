@@ -191,7 +191,10 @@ describe.skipIf(!present)('golden images', () => {
       const values = shown(layer);
       for (const [path, value] of leavesOf(expected.fields)) {
         if (String(value).endsWith(':')) continue; // a key without a value
-        expect([...values], `${format}.${path}`).toContain(keyed.has(format) ? spell(withoutKey(value)) : spell(value));
+        expect(
+          [...values].some((entry) => entry === spell(value) || (keyed.has(format) && entry === spell(withoutKey(value)))),
+          `${format}.${path} ${value}`,
+        ).toBe(true);
       }
       const stored = new Set(layer.checks.map((check) => spell(check.expected)));
       for (const { name, stored: value } of expected.checksums ?? []) {
