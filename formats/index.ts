@@ -10,6 +10,7 @@ import { lzma } from './lzma.ts';
 import { squashfs } from './squashfs.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
+import { xz } from './xz.ts';
 
 // biome-ignore format: one line a format
 export const formats: readonly AnyFormat[] = [
@@ -17,6 +18,7 @@ export const formats: readonly AnyFormat[] = [
   uimage,
   trx,
   squashfs,
+  xz,
   eofMark,
   lzma,
   flashSlice,
