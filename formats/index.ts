@@ -3,6 +3,7 @@
  * magic number never takes what a stronger one proves.
  */
 import type { AnyFormat } from '../src/core/format.ts';
+import { elf } from './elf.ts';
 import { eofMark } from './eof-mark.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
@@ -19,6 +20,7 @@ export const formats: readonly AnyFormat[] = [
   trx,
   squashfs,
   xz,
+  elf,
   eofMark,
   lzma,
   flashSlice,
