@@ -7,11 +7,13 @@ import { elf } from './elf.ts';
 import { eofMark } from './eof-mark.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
+import { linuxImage } from './linux-image.ts';
 import { lzma } from './lzma.ts';
 import { squashfs } from './squashfs.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
 import { xz } from './xz.ts';
+import { zimage } from './zimage.ts';
 
 // biome-ignore format: one line a format
 export const formats: readonly AnyFormat[] = [
@@ -21,6 +23,8 @@ export const formats: readonly AnyFormat[] = [
   squashfs,
   xz,
   elf,
+  zimage,
+  linuxImage,
   eofMark,
   lzma,
   flashSlice,
