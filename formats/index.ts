@@ -6,11 +6,13 @@ import type { AnyFormat } from '../src/core/format.ts';
 import { asusTrx } from './asus-trx.ts';
 import { buffaloBcast } from './buffalo-bcast.ts';
 import { cybertan } from './cybertan.ts';
+import { elf } from './elf.ts';
 import { eofMark } from './eof-mark.ts';
 import { ext4 } from './ext4.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
 import { imagetag } from './imagetag.ts';
+import { linuxImage } from './linux-image.ts';
 import { lzma } from './lzma.ts';
 import { mbr } from './mbr.ts';
 import { netgearChk } from './netgear-chk.ts';
@@ -23,6 +25,8 @@ import { tplinkV1 } from './tplink-v1.ts';
 import { tplinkV2 } from './tplink-v2.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
+import { xz } from './xz.ts';
+import { zimage } from './zimage.ts';
 
 // biome-ignore format: one line a format
 export const formats: readonly AnyFormat[] = [
@@ -43,6 +47,10 @@ export const formats: readonly AnyFormat[] = [
   tar,
   ext4,
   mbr,
+  xz,
+  elf,
+  zimage,
+  linuxImage,
   eofMark,
   lzma,
   flashSlice,

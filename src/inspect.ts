@@ -278,8 +278,8 @@ class Inspector {
   }
 
   async #readAt(format: AnyFormat, window: Window, walk: Walk): Promise<{ layer: Layer; reading: Reading }> {
-    if (walk.content !== 'slice' || format.role !== 'compressed') return this.read(format, window, walk);
-    // A bare compressed kernel does not say where it ends; what proves itself next does.
+    if (walk.content !== 'slice') return this.read(format, window, walk);
+    // A bare kernel may not say where it ends; what proves itself next does.
     const identities = this.identities.length;
     const covered = this.covered.length;
     const whole = await this.read(format, window, walk);

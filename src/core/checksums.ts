@@ -55,6 +55,46 @@ export function crc16(bytes: Uint8Array, seed = 0xffff): number {
   return reflectedCrc(crc16Table, bytes, seed);
 }
 
+let crc64Table: { readonly low: Int32Array; readonly high: Int32Array } | undefined;
+
+function makeCrc64Table(): { readonly low: Int32Array; readonly high: Int32Array } {
+  const table = { low: new Int32Array(256), high: new Int32Array(256) };
+  for (let byte = 0; byte < 256; byte += 1) {
+    let low = byte;
+    let high = 0;
+    for (let bit = 0; bit < 8; bit += 1) {
+      const odd = low & 1;
+      low = (low >>> 1) | (high << 31);
+      high >>>= 1;
+      if (odd === 1) {
+        low ^= 0xd7870f42;
+        high ^= 0xc96c5795;
+      }
+    }
+    table.low[byte] = low;
+    table.high[byte] = high;
+  }
+  return table;
+}
+
+/** CRC-64 of ECMA-182, reflected, as 8 bytes, the lowest first: xz. */
+export function crc64(bytes: Uint8Array): Uint8Array {
+  crc64Table ??= makeCrc64Table();
+  const table = crc64Table;
+  let low = -1;
+  let high = -1;
+  for (const byte of bytes) {
+    const index = (low ^ byte) & 0xff;
+    low = ((low >>> 8) | (high << 24)) ^ (table.low[index] as number);
+    high = (high >>> 8) ^ (table.high[index] as number);
+  }
+  const value = new Uint8Array(8);
+  const view = new DataView(value.buffer);
+  view.setInt32(0, ~low, true);
+  view.setInt32(4, ~high, true);
+  return value;
+}
+
 /** Sum of bytes, modulo 256. */
 export function sum8(bytes: Uint8Array): number {
   let sum = 0;

@@ -225,6 +225,12 @@ export const findingKinds = {
     (a) => `The ${a.what} stream should unpack to ${a.expected} bytes but gives ${a.actual}`,
     `The compressed data is damaged. Do not flash it. ${again}`,
   ),
+  'filter-unknown': kind<{ what: string; filter: string }>(
+    'warning',
+    'A filter that owimg does not undo',
+    (a) => `The ${a.what} unpacks, but was filtered for ${a.filter} before it was compressed; owimg does not undo that`,
+    'Unpack it with xz first, then inspect what came out.',
+  ),
   'compression-mismatch': kind<{ expected: string; actual: string }>(
     'error',
     'Compression is not what the header says',

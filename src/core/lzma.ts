@@ -433,7 +433,7 @@ export function unpackLzma2(packed: Uint8Array, dictionaryLength: number, limit:
     ok: false,
     failure: kind,
     reason,
-    offset: Math.min(next, packed.length),
+    offset: kind === 'truncated' ? packed.length : next,
     unpacked: decoder.length,
   });
   for (;;) {
