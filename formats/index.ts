@@ -7,6 +7,7 @@ import { eofMark } from './eof-mark.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
 import { squashfs } from './squashfs.ts';
+import { tplinkSafeloader } from './tplink-safeloader.ts';
 import { tplinkV1 } from './tplink-v1.ts';
 import { tplinkV2 } from './tplink-v2.ts';
 import { trx } from './trx.ts';
@@ -17,6 +18,7 @@ export const formats: readonly AnyFormat[] = [
   fwtool,
   uimage,
   trx,
+  tplinkSafeloader,
   tplinkV1,
   tplinkV2,
   squashfs,
