@@ -31,6 +31,8 @@ const qNewHeaderLength = 0x3c;
 const tableLength = 0x800;
 /** No flash chip of these devices is larger. */
 const largestImage = 256 * 1024 * 1024;
+/** The flash keeps at most 64 KiB for any of the partitions that are about the image. */
+const largestMetadata = 1024 * 1024;
 const signatureLength = 128;
 const salt = fromHex('7a2b15ed9b98596de504ab44ac2a9f4e');
 const tableWord = 'fwup-ptn ';
@@ -244,6 +246,10 @@ function readMetadata(bytes: Uint8Array, at: Range, name: string, entryLimit: nu
       findings.push(finding('structure-invalid', at, args));
     }
     for (const entry of flash.lines) fields.push({ name: `flash.${entry.name}`, ...entry.line, value: placeText(entry) });
+    return;
+  }
+  if (at.length > largestMetadata) {
+    findings.push(finding('structure-invalid', at, { what: `length of the partition "${name}"`, expected: `at most ${largestMetadata}`, actual: at.length }));
     return;
   }
   const { data, findings: wrong } = readMeta(bytes, at, name);
