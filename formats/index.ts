@@ -3,11 +3,23 @@
  * magic number never takes what a stronger one proves.
  */
 import type { AnyFormat } from '../src/core/format.ts';
+import { asusTrx } from './asus-trx.ts';
+import { buffaloBcast } from './buffalo-bcast.ts';
+import { cybertan } from './cybertan.ts';
 import { eofMark } from './eof-mark.ts';
+import { ext4 } from './ext4.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
+import { imagetag } from './imagetag.ts';
+import { lzma } from './lzma.ts';
+import { mbr } from './mbr.ts';
+import { netgearChk } from './netgear-chk.ts';
+import { netgearDni } from './netgear-dni.ts';
+import { seama } from './seama.ts';
 import { squashfs } from './squashfs.ts';
 import { tplinkSafeloader } from './tplink-safeloader.ts';
+import { sysupgradeTar } from './sysupgrade-tar.ts';
+import { tar } from './tar.ts';
 import { tplinkV1 } from './tplink-v1.ts';
 import { tplinkV2 } from './tplink-v2.ts';
 import { trx } from './trx.ts';
@@ -16,12 +28,24 @@ import { uimage } from './uimage.ts';
 // biome-ignore format: one line a format
 export const formats: readonly AnyFormat[] = [
   fwtool,
+  asusTrx,
   uimage,
   trx,
   tplinkSafeloader,
+  cybertan,
+  netgearChk,
+  netgearDni,
+  buffaloBcast,
+  seama,
   tplinkV1,
   tplinkV2,
+  imagetag,
   squashfs,
+  sysupgradeTar,
+  tar,
+  ext4,
+  mbr,
   eofMark,
+  lzma,
   flashSlice,
 ];

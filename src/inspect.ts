@@ -55,6 +55,8 @@ interface Walk {
   readonly compression?: string | undefined;
   /** Whether everything around is an archive or a compressed stream, so that this is still "the file". */
   readonly outer: boolean;
+  /** One of several files in an archive: not each has to be firmware. */
+  readonly member?: boolean;
   readonly source?: Source | undefined;
   /** Findings of the walk itself, for the layer that holds the stretch. */
   readonly findings: LocalFinding[];
@@ -66,6 +68,9 @@ const subWindow = (window: Window, offset: number, length = window.length - offs
   length,
 });
 const bytesOf = (window: Window): Uint8Array => window.space.bytes.subarray(window.offset, window.offset + window.length);
+
+/** Whether what the format holds is a file again, and not the part of an image. */
+const packsFiles = (format: AnyFormat): boolean => format.role === 'archive' || (format.role === 'compressed' && format.kind === 'archive');
 
 /** Maps a stretch of a space to the file; pieces, because a gathered space lies scattered. */
 function placesInFile(space: Space, range: Range): Range[] {
@@ -102,11 +107,11 @@ class Inspector {
     this.#searched = searched;
   }
 
-  /** The format at the window's first byte. `mark`s and `trailer`s only where asked for. */
+  /** The format at the window's first byte. `mark`s only where asked for, `trailer`s and `footer`s never. */
   detect(bytes: Uint8Array, atStart: boolean, compression?: string): AnyFormat | undefined {
     let maybe: AnyFormat | undefined;
     for (const format of this.#formats) {
-      if (format.role === 'trailer' || (atStart && format.role === 'mark')) continue;
+      if (format.role === 'trailer' || format.role === 'footer' || (atStart && format.role === 'mark')) continue;
       const confidence = format.detect(bytes);
       if (confidence === 'yes') return format;
       if (confidence === 'maybe' && (maybe === undefined || format.id === compression)) maybe = format;
@@ -137,7 +142,7 @@ class Inspector {
     const reading = given ?? ((await format.parse(bytesOf(window), context)) as Reading);
     const start = reading.start ?? 0;
     const path = walk.path === '' ? format.id : `${walk.path}/${format.id}`;
-    const outer = walk.outer && (format.role === 'archive' || format.role === 'compressed');
+    const outer = walk.outer && packsFiles(format);
     const local: LocalFinding[] = [...reading.checks.filter((check) => check.ok === false).map(failedCheck), ...reading.findings];
     const children: Layer[] = [];
     let regions: Region[] = reading.regions.filter((entry) => entry.length > 0);
@@ -147,11 +152,16 @@ class Inspector {
       children.push(...pieces.flatMap((piece) => (piece.layer === undefined ? [] : [piece.layer])));
       if (payload.unpacked === undefined && payload.gathered === undefined) regions = replaceRegion(regions, payload.ranges[0] as Range, pieces, window.offset);
     }
+    const searched = format.role === 'archive' && outer && !local.some((entry) => entry.severity === 'error');
+    if (searched && children.length === 0) {
+      local.push(finding('archive-without-firmware', { offset: start, length: reading.length }, { count: reading.payloads.length }));
+    }
     const shift = window.offset;
     const moved = <T extends Range>(entry: T): T => ({ ...entry, offset: entry.offset + shift });
     const layer: Layer = {
       format: format.id,
       ...(walk.label === '' ? {} : { label: walk.label }),
+      ...(reading.summary === undefined ? {} : { summary: reading.summary }),
       offset: shift + start,
       length: reading.length,
       ...(walk.source === undefined ? {} : { source: walk.source }),
@@ -201,11 +211,14 @@ class Inspector {
       // What an archive held is a file again: anything may follow anything in it.
       content: payload.content ?? (inherited.outer ? 'slice' : 'one'),
       compression: payload.compression,
+      member: parent.role === 'archive',
       source,
     };
-    const pieces = inherited.outer ? await this.file(inner, walk) : await this.walk(inner, walk);
+    const pieces = inherited.outer ? await this.file(inner, walk) : await this.#withFooter(inner, walk, payload.footer === true);
     const child = pieces[0];
-    if (
+    if (child?.format?.id === parent.id && payload.mayRepeat !== true && parent.role !== 'archive') {
+      findings.push(finding('wrapped-twice', { offset: first.offset, length: Math.min(first.length, child.layer?.length ?? 0) }, { format: parent.id }));
+    } else if (
       payload.compression !== undefined &&
       payload.compression !== 'none' &&
       this.#known.has(payload.compression) &&
@@ -214,9 +227,6 @@ class Inspector {
     ) {
       const actual = child?.format === undefined ? `not (it begins with ${hexBytes(bytesOf(inner).subarray(0, 8))})` : child.format.id;
       findings.push(finding('compression-mismatch', first, { expected: payload.compression, actual }));
-    }
-    if (child?.format?.id === parent.id && payload.mayRepeat !== true && parent.role !== 'archive') {
-      findings.push(finding('wrapped-twice', { offset: first.offset, length: Math.min(first.length, child.layer?.length ?? 0) }, { format: parent.id }));
     }
     return pieces;
   }
@@ -281,30 +291,41 @@ class Inspector {
     return this.read(format, subWindow(window, 0, end), walk);
   }
 
-  /** A whole file, or what an archive held: trailers are taken off the end first; the outermost layer spans it all. */
-  async file(window: Window, walk: Walk): Promise<Piece[]> {
+  /** Takes trailers or footers off the window's end; they come back in the order of their bytes, with where the first one begins. */
+  async #takeOffEnd(window: Window, role: 'trailer' | 'footer', walk: Walk): Promise<{ behind: Piece[]; end: number }> {
     const bytes = bytesOf(window);
-    const trailers: { layer: Layer; format: AnyFormat; reading: Reading }[] = [];
-    const trailerFindings: LocalFinding[] = [];
+    const behind: Piece[] = [];
     let end = bytes.length;
-    for (let found = true; found && trailers.length < 8; ) {
+    for (let found = true; found && behind.length < 8; ) {
       found = false;
       for (const format of this.#formats) {
+        if (format.role !== role) continue;
         const start = format.locate?.(bytes.subarray(0, end)) ?? -1;
         if (start < 0 || start >= end) continue;
-        const trailer = await this.read(format, subWindow(window, 0, end), { ...walk, path: walk.path, label: '', source: undefined, outer: false });
-        trailers.unshift({ ...trailer, format });
+        const { layer, reading } = await this.read(format, subWindow(window, 0, end), { ...walk, label: '', source: undefined, outer: false });
+        behind.unshift({ region: region('metadata', format.id, layer.offset, layer.length), layer, format, reading });
         end = start;
         found = true;
         break;
       }
     }
+    return { behind, end };
+  }
+
+  async #withFooter(window: Window, walk: Walk, footer: boolean): Promise<Piece[]> {
+    const { behind, end } = footer ? await this.#takeOffEnd(window, 'footer', walk) : { behind: [], end: window.length };
+    return [...(await this.walk(subWindow(window, 0, end), walk)), ...behind];
+  }
+
+  /** A whole file, or what an archive held: trailers are taken off the end first; the outermost layer spans it all. */
+  async file(window: Window, walk: Walk): Promise<Piece[]> {
+    const trailerFindings: LocalFinding[] = [];
+    const { behind, end } = await this.#takeOffEnd(window, 'trailer', walk);
     const pieces = await this.walk(subWindow(window, 0, end), { ...walk, content: 'slice', unexplained: 'unknown', findings: trailerFindings });
     const layers = pieces.filter((piece) => piece.layer !== undefined && piece.format?.role !== 'mark');
+    // A read-me beside the firmware is nothing to worry about.
+    if (walk.member === true && layers.length === 0 && behind.length === 0) return [{ region: region('payload', walk.label, window.offset, window.length) }];
     const only = layers.length === 1 && layers[0] === pieces[0] ? (layers[0] as Required<Piece>) : undefined;
-    const behind = trailers.map(
-      (trailer): Piece => ({ ...trailer, region: region('metadata', trailer.format.id, trailer.layer.offset, trailer.layer.length) }),
-    );
     const all = [...pieces, ...behind];
     const root = only === undefined ? this.#slice(window, walk, all, layers.length > 0, trailerFindings) : this.#extend(only, all, trailerFindings);
     return [{ region: region('payload', walk.label === '' ? root.layer.format : walk.label, window.offset, window.length), ...root }];
@@ -399,9 +420,12 @@ class Classifier {
 
   kind(root: Layer): Kind {
     const stated = root.format === sliceId ? this.#slice(root) : (this.#stated.get(root) ?? 'unknown');
-    if (stated === 'archive') return this.#archive(root);
     // Appended metadata makes an image one for sysupgrade, whatever header it has.
     const metadata = root.children.some((layer) => this.#role(layer) === 'trailer' && this.#stated.get(layer) === 'sysupgrade');
+    if (stated === 'archive') {
+      const inside = this.#archive(root);
+      return metadata && inside === 'archive' ? 'sysupgrade' : inside;
+    }
     if (stated === 'factory') return metadata ? 'sysupgrade' : 'factory';
     if (stated !== 'kernel') return stated;
     if (allLayers(root).some((layer) => this.#role(layer) === 'rootfs')) return 'sysupgrade';
@@ -416,7 +440,10 @@ class Classifier {
     const stated = this.#stated.get(first) ?? 'unknown';
     if (root.regions[0]?.kind === 'padding' && stated === 'factory') return 'recovery';
     const role = this.#role(first);
-    return role === 'compressed' || role === 'data' ? 'kernel' : stated;
+    if (role === 'compressed' || role === 'data') return 'kernel';
+    // Some loaders want the kernel itself in a container that is marked as a file system.
+    const containers = root.children.filter((layer) => this.#role(layer) === 'kernel' || this.#role(layer) === 'rootfs');
+    return stated === 'rootfs' && role === 'kernel' && containers.length > 1 ? 'kernel' : stated;
   }
 
   /** An archive that holds one firmware file takes that file's kind. */

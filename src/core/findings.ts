@@ -76,6 +76,12 @@ export const findingKinds = {
     (a) => `Cannot read all of ${a.field}: it should have ${a.claimed} bytes but only ${a.available} are left, ${a.missing} are missing`,
     `The file is cut off, or the length is damaged. ${again}`,
   ),
+  'length-understated': kind<{ field: string; claimed: number; actual: number }>(
+    'note',
+    'A length is shorter than what its checksum covers',
+    (a) => `${a.field} says ${a.claimed} bytes, but the checksum is right over ${a.actual}`,
+    'The tool that made the image does so. A boot loader that computes the checksum over the length that is given will refuse it.',
+  ),
   'header-truncated': kind<{ what: string; length: number; available: number }>(
     'error',
     'The file ends inside a header',
@@ -228,7 +234,7 @@ export const findingKinds = {
   'lzma-dictionary-invalid': kind<{ actual: number }>(
     'error',
     'LZMA dictionary size is not possible',
-    (a) => `The LZMA dictionary size is ${a.actual}: expected a power of two or the sum of two neighbouring ones`,
+    (a) => `The LZMA dictionary size is ${a.actual}: expected a power of two, the sum of two neighbouring ones, or whole MiB`,
     'Boot loaders say "LZMA ERROR 1" and stop. The header is damaged or was made by a broken tool.',
   ),
   'nesting-too-deep': kind<{ limit: number }>(
@@ -266,6 +272,33 @@ export const findingKinds = {
     'The root file system is cut off',
     (a) => `The file system needs ${a.claimed} bytes but only ${a.available} are there, ${a.missing} are missing`,
     `The file is cut off. A device would boot and fail to mount its root. Do not flash it. ${again}`,
+  ),
+  'partition-beyond-end': kind<{ partition: string; claimed: number; available: number }>(
+    'note',
+    'A partition reaches beyond the end of the image',
+    (a) =>
+      a.available === 0
+        ? `The image holds nothing of ${a.partition} (${a.claimed} bytes)`
+        : `The image ends inside of ${a.partition}: it holds ${a.available} of ${a.claimed} bytes`,
+    'Usual for OpenWrt, which leaves out what a partition has behind its file system. If the file should hold more, compare its SHA-256 with the published one.',
+  ),
+  'partition-overlap': kind<{ first: string; second: string }>(
+    'error',
+    'Two partitions overlap',
+    (a) => `${a.second} begins before ${a.first} ends`,
+    `The partition table is damaged or was edited wrongly: writing to one partition would destroy the other. Do not flash it. ${again}`,
+  ),
+  'backup-missing': kind<{ what: string; at: string }>(
+    'note',
+    'A backup is missing',
+    (a) => `There is no backup of ${a.what} at ${a.at}, where it should be`,
+    'Usual for OpenWrt, whose ptgen writes none by default. It boots all the same; partition tools offer to write one.',
+  ),
+  'backup-differs': kind<{ what: string; difference: string }>(
+    'warning',
+    'A backup differs',
+    (a) => `The backup of ${a.what} says something else: ${a.difference}`,
+    'One of the two was changed without the other. Which one counts depends on who reads it: repair it with a partition or file system tool, or use the original file.',
   ),
   'configuration-missing': kind<{ name: string }>(
     'error',
