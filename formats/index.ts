@@ -19,6 +19,7 @@ import { netgearChk } from './netgear-chk.ts';
 import { netgearDni } from './netgear-dni.ts';
 import { seama } from './seama.ts';
 import { squashfs } from './squashfs.ts';
+import { tplinkSafeloader } from './tplink-safeloader.ts';
 import { sysupgradeTar } from './sysupgrade-tar.ts';
 import { tar } from './tar.ts';
 import { tplinkV1 } from './tplink-v1.ts';
@@ -34,6 +35,7 @@ export const formats: readonly AnyFormat[] = [
   asusTrx,
   uimage,
   trx,
+  tplinkSafeloader,
   cybertan,
   netgearChk,
   netgearDni,

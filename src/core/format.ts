@@ -7,7 +7,9 @@
  */
 import type { CodedCheck } from './checksums.ts';
 import type { LocalFinding } from './findings.ts';
+import { hexBytes } from './hex.ts';
 import type { Budget } from './limits.ts';
+import { paddingLength } from './padding.ts';
 import type { Confidence, Field, Identity, Kind, Range, Region } from './types.ts';
 
 /** What a format is for, as far as the engine must know to read what stands beside it. */
@@ -155,6 +157,15 @@ export function tile(regions: readonly Region[], start: number, end: number, gap
   }
   if (position < end) tiled.push(region(gap, gapLabel, position, end - position));
   return tiled;
+}
+
+/** Regions of kind `unknown` that hold nothing but 00 or FF become padding. Offsets count from the first of `bytes`. */
+export function explainFiller(regions: readonly Region[], bytes: Uint8Array): Region[] {
+  return regions.map((entry) => {
+    const { offset, length } = entry;
+    if (entry.kind !== 'unknown' || paddingLength(bytes.subarray(offset, offset + length)) < length) return entry;
+    return region('padding', `filled with ${hexBytes(bytes.subarray(offset, offset + 1))}`, offset, length);
+  });
 }
 
 /** A format whatever its `build` takes: what a list of formats holds. */

@@ -13,9 +13,8 @@
 import { type CodedCheck, compare, digest } from './checksums.ts';
 import { OwimgError } from './errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from './findings.ts';
-import { type Payload, region, tile } from './format.ts';
+import { explainFiller, type Payload, region, tile } from './format.ts';
 import { hex, hexBytes, hexOffset } from './hex.ts';
-import { paddingLength } from './padding.ts';
 import type { Kind, Range, Region } from './types.ts';
 
 export const tplinkHeaderLength = 512;
@@ -120,15 +119,6 @@ function findInner(bytes: Uint8Array, numbers: TplinkNumbers, format: TplinkHead
   return undefined;
 }
 
-/** Filler between two parts is told from bytes that nobody explains by its value. */
-function explainGaps(bytes: Uint8Array, regions: readonly Region[]): Region[] {
-  return regions.map((entry) => {
-    if (entry.kind !== 'unknown') return entry;
-    const filler = paddingLength(bytes.subarray(entry.offset, entry.offset + entry.length)) === entry.length;
-    return filler ? region('padding', `filled with ${hexBytes(bytes.subarray(entry.offset, entry.offset + 1))}`, entry.offset, entry.length) : entry;
-  });
-}
-
 /** Reads what stands behind a header. `bytes` begin with the header, which is complete. */
 export function readTplinkLayout(bytes: Uint8Array, numbers: TplinkNumbers, format: TplinkHeaderFormat): TplinkLayout {
   const available = bytes.length;
@@ -213,7 +203,7 @@ export function readTplinkLayout(bytes: Uint8Array, numbers: TplinkNumbers, form
     covers: [{ offset: 0, length }],
   });
   const kind: Kind = kernelOnly ? 'kernel' : inner !== undefined || length === numbers.flashLength ? 'factory' : 'sysupgrade';
-  return { length, kind, rootfsOffset: parts.rootfs?.offset, regions: explainGaps(bytes, tile(regions, 0, length)), payloads, check, findings };
+  return { length, kind, rootfsOffset: parts.rootfs?.offset, regions: explainFiller(tile(regions, 0, length), bytes), payloads, check, findings };
 }
 
 /** What `layOutTplink` puts behind a header. */
