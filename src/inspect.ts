@@ -367,17 +367,18 @@ class Inspector {
       regions,
       checks: [],
       findings: findings.map((entry) => ({ ...entry, layer: own })),
-      children: all.flatMap((piece) => (piece.layer === undefined ? [] : [withoutSource(piece.layer, walk.source)])),
+      children: all.flatMap((piece) => (piece.layer === undefined ? [] : [this.#withoutSource(piece.layer, walk.source)])),
     };
     return { layer };
   }
-}
 
-/** Inside of a slice the source belongs to the slice. */
-function withoutSource(layer: Layer, source: Source | undefined): Layer {
-  if (source === undefined || layer.source !== source) return layer;
-  const { source: _, ...rest } = layer;
-  return rest;
+  /** Inside of a slice the source belongs to the slice. */
+  #withoutSource(layer: Layer, source: Source | undefined): Layer {
+    if (source === undefined || layer.source !== source) return layer;
+    const { source: _, ...rest } = layer;
+    this.kinds.set(rest, this.kinds.get(layer) ?? 'unknown');
+    return rest;
+  }
 }
 
 /** Puts pieces in the place of a payload's region. */
