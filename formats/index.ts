@@ -6,6 +6,7 @@ import type { AnyFormat } from '../src/core/format.ts';
 import { eofMark } from './eof-mark.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
+import { gzip } from './gzip.ts';
 import { squashfs } from './squashfs.ts';
 import { sysupgradeTar } from './sysupgrade-tar.ts';
 import { tar } from './tar.ts';
@@ -20,6 +21,7 @@ export const formats: readonly AnyFormat[] = [
   squashfs,
   sysupgradeTar,
   tar,
+  gzip,
   eofMark,
   flashSlice,
 ];
