@@ -12,11 +12,11 @@ import { type CodedCheck, compare, crc32 } from '../src/core/checksums.ts';
 import { finding, type LocalFinding } from '../src/core/findings.ts';
 import { type Format, type Reading, region, truncatedHeader } from '../src/core/format.ts';
 import { hexBytes, latin1 } from '../src/core/hex.ts';
-import { inflateRaw } from '../src/core/inflate.ts';
 import type { Budget } from '../src/core/limits.ts';
 import { visible } from '../src/core/path.ts';
 import { hex8, hex16, hex32, struct, u8, u32 } from '../src/core/struct.ts';
 import type { Field, Range, Region } from '../src/core/types.ts';
+import { inflateRaw } from '../src/core/unpack.ts';
 
 const header = struct('little', {
   magic: hex16, // ID1, ID2
