@@ -12,6 +12,7 @@ import { sysupgradeTar } from './sysupgrade-tar.ts';
 import { tar } from './tar.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
+import { zip } from './zip.ts';
 
 // biome-ignore format: one line a format
 export const formats: readonly AnyFormat[] = [
@@ -22,6 +23,7 @@ export const formats: readonly AnyFormat[] = [
   sysupgradeTar,
   tar,
   gzip,
+  zip,
   eofMark,
   flashSlice,
 ];
