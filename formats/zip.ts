@@ -15,8 +15,9 @@ import { runLength } from '../src/core/padding.ts';
 import { unsafePath, visible } from '../src/core/path.ts';
 import { hex16, hex32, struct, u16, u32, u64, type ValuesOf } from '../src/core/struct.ts';
 import type { Field, Range, Region } from '../src/core/types.ts';
-import { charge, openZip } from '../src/core/unpack.ts';
-import { methods, systems } from './data/zip.ts';
+import { charge, inflateRaw, openZip } from '../src/core/unpack.ts';
+import { decrypt } from '../src/core/zip-cipher.ts';
+import { knownPasswords, methods, systems } from './data/zip.ts';
 
 const localTable = {
   signature: hex32,
@@ -111,6 +112,8 @@ interface Entry {
   readonly name: string;
   readonly flags: number;
   readonly method: number;
+  /** As DOS kept it. */
+  readonly time: number;
   readonly checksum: number;
   readonly packedLength: number;
   readonly length: number;
@@ -150,9 +153,9 @@ function dosTime(date: number, time: number): { date: string; time: string } {
   };
 }
 
-function commonMeanings({ flags, method, date, time }: Local | Central): Record<'flags' | 'method' | 'date' | 'time', string> {
+function commonMeanings({ flags, method, date, time }: Local | Central): Record<'flags' | 'method' | 'date' | 'time', string | undefined> {
   const set = Object.entries(flag).flatMap(([name, bit]) => ((flags & bit) === 0 ? [] : [name]));
-  return { flags: set.join(', '), method: methods.get(method) ?? 'not defined', ...dosTime(date, time) };
+  return { flags: set.length === 0 ? undefined : set.join(', '), method: methods.get(method) ?? 'not defined', ...dosTime(date, time) };
 }
 
 /** The extra fields by their number; what is left when they do not fit is ignored. */
@@ -371,7 +374,7 @@ class Reader {
     const bytes = this.#bytes;
     if (offset + centralHeader.length > limit || signatureAt(bytes, offset) !== signatures.central) return undefined;
     const values = centralHeader.read(bytes, offset);
-    const { flags, method, checksum, nameLength, extraLength, commentLength, versionMadeBy } = values;
+    const { flags, method, time, checksum, nameLength, extraLength, commentLength, versionMadeBy } = values;
     const nameOffset = offset + centralHeader.length;
     const extraOffset = nameOffset + nameLength;
     const commentOffset = extraOffset + extraLength;
@@ -388,14 +391,14 @@ class Reader {
     this.regions.push(region('header', `directory entry of ${name}`, offset, end - offset));
     const lengths = widened(values, ['length', 'packedLength', 'headerOffset'], extras.get(extra.zip64));
     const lengthAt = shifted(centralHeader.at.packedLength, offset);
-    return { entry: { index, name, flags, method, checksum, ...lengths, lengthAt, unsafe: unsafeType(values) }, end };
+    return { entry: { index, name, flags, method, time, checksum, ...lengths, lengthAt, unsafe: unsafeType(values) }, end };
   }
 
   #readLocal(offset: number, index: number, limit: number): LocalEntry | undefined {
     const bytes = this.#bytes;
     if (offset + localHeader.length > limit || signatureAt(bytes, offset) !== signatures.local) return undefined;
     const values = localHeader.read(bytes, offset);
-    const { flags, method, checksum, nameLength, extraLength } = values;
+    const { flags, method, time, checksum, nameLength, extraLength } = values;
     const nameOffset = offset + localHeader.length;
     const extraOffset = nameOffset + nameLength;
     const dataOffset = extraOffset + extraLength;
@@ -409,7 +412,7 @@ class Reader {
     this.regions.push(region('header', `header of ${name}`, offset, dataOffset - offset));
     const lengths = widened(values, ['length', 'packedLength'], extras.get(extra.zip64));
     const lengthAt = shifted(localHeader.at.packedLength, offset);
-    return { index, name, flags, method, checksum, ...lengths, headerOffset: offset, lengthAt, dataOffset, wide: extras.has(extra.zip64) };
+    return { index, name, flags, method, time, checksum, ...lengths, headerOffset: offset, lengthAt, dataOffset, wide: extras.has(extra.zip64) };
   }
 
   /** What a member's two headers say must be the same; some values may come only behind the data. */
@@ -506,35 +509,53 @@ interface Contents {
   readonly findings: LocalFinding[];
 }
 
+/** The packed bytes of an encrypted member whose password everybody knows. */
+function decrypted(archive: Uint8Array, { data, flags, checksum, time }: Member): Uint8Array | undefined {
+  if ((flags & (flag.stronglyEncrypted | flag.directoryEncrypted)) !== 0) return undefined;
+  const bytes = archive.subarray(data.offset, data.offset + data.length);
+  // The writer did not know the checksum yet if it stands behind the data.
+  const check = (flags & flag.descriptor) === 0 ? checksum >>> 24 : time >>> 8;
+  for (const password of knownPasswords) {
+    const plain = decrypt(bytes, password, check);
+    if (plain !== undefined) return plain;
+  }
+  return undefined;
+}
+
 /** Members as payloads: stored ones where they lie, packed ones unpacked if they are wanted. */
 async function readContents(archive: Uint8Array, members: readonly Member[], complete: boolean, { unpack, budget }: ParseContext): Promise<Contents> {
   const payloads: Payload[] = [];
   const checks: CodedCheck[] = [];
   const findings: LocalFinding[] = [];
-  const opened = unpack && complete && members.some(({ method }) => method === deflate) ? await openZip(archive) : undefined;
+  const wanted = unpack && complete;
+  const opened = wanted && members.some(({ method }) => method === deflate) ? await openZip(archive) : undefined;
   for (const member of members) {
     const { name, data, headerOffset, method, length } = member;
     const reason = unsafePath(name) ?? member.unsafe;
     if (reason !== undefined) {
       findings.push(finding('path-unsafe', { offset: headerOffset + localHeader.length, length: name.length }, { path: name, reason }));
     }
-    if ((member.flags & anyEncryption) !== 0) {
-      findings.push(finding('archive-encrypted', shifted(localHeader.at.flags, headerOffset), { member: name }));
-      continue;
-    }
     if (!member.whole || name.endsWith('/')) continue;
-    const check = (bytes: Uint8Array, covers: readonly Range[]): void => {
+    const found = (bytes: Uint8Array, covers: readonly Range[]): void => {
       const what = { code: 'data-checksum-mismatch', name: `crc of ${name}`, algorithm: 'crc32' } as const;
       checks.push(compare({ ...what, stored: member.checksum, computed: crc32(bytes), at: member.checksumAt, covers }));
       if (bytes.length !== length) findings.push(finding('stream-length-mismatch', data, { what: `"${name}"`, expected: length, actual: bytes.length }));
+      const unpacked = covers.length > 0 ? {} : { unpacked: { bytes, by: 'zip' } };
+      if (bytes.length > 0) payloads.push({ label: name, ranges: [data], ...unpacked });
     };
-    if (method === stored) {
-      check(archive.subarray(data.offset, data.offset + data.length), [data]);
-      if (data.length > 0) payloads.push({ label: name, ranges: [data] });
+    const encrypted = (member.flags & anyEncryption) !== 0;
+    const plain = encrypted ? decrypted(archive, member) : undefined;
+    if (encrypted && plain === undefined) {
+      findings.push(finding('archive-encrypted', shifted(localHeader.at.flags, headerOffset), { member: name }));
       continue;
     }
-    if (method !== deflate) {
+    if (method !== stored && method !== deflate) {
       findings.push(finding('compression-unsupported', data, { member: name, method: methods.get(method) ?? `method ${method}` }));
+      continue;
+    }
+    if (method === stored) {
+      if (plain === undefined) found(archive.subarray(data.offset, data.offset + data.length), [data]);
+      else if (wanted) found(plain, []);
       continue;
     }
     if (opened === undefined) continue;
@@ -543,12 +564,10 @@ async function readContents(archive: Uint8Array, members: readonly Member[], com
       findings.push(finding('unpacking-stopped', data, { reason: `"${name}" claims ${length} bytes in ${data.length}, more than ${limit}` }));
       continue;
     }
-    const result = await opened(data.offset, data.length, limit);
-    charge(budget, result, limit);
-    if (result.ok) {
-      check(result.bytes, []);
-      payloads.push({ label: name, ranges: [data], unpacked: { bytes: result.bytes, by: 'zip' } });
-    } else if (result.failure === 'limit') findings.push(finding('unpacking-stopped', data, { reason: `out of "${name}" ${result.reason}` }));
+    const result = plain === undefined ? await opened(data.offset, data.length, limit) : inflateRaw(plain, budget);
+    if (plain === undefined) charge(budget, result, limit);
+    if (result.ok) found(result.bytes, []);
+    else if (result.failure === 'limit') findings.push(finding('unpacking-stopped', data, { reason: `out of "${name}" ${result.reason}` }));
     else findings.push(finding('stream-corrupt', data, { what: `"${name}"`, reason: result.reason }));
   }
   return { payloads, checks, findings };
@@ -565,7 +584,8 @@ export const zip: Format = {
     { title: 'Info-ZIP on extra fields', url: 'https://libzip.org/specifications/extrafld.txt' },
   ],
   limitations: [
-    'Members are unpacked if they are stored or deflated; no other method, and nothing encrypted.',
+    'Members are unpacked if they are stored or deflated, not with other methods.',
+    'Encrypted members are read only if their password stands in a recipe of OpenWrt and the encryption is the traditional one.',
     'Archives in several files and ones with a program in front of them are not put together.',
     'Names without the UTF-8 flag are shown as Latin-1.',
     'Without its directory an archive is listed by the headers of its members, but deflated ones are not unpacked.',

@@ -22,3 +22,9 @@ export const systems: readonly string[] = [
   'FAT', 'Amiga', 'OpenVMS', 'Unix', 'VM/CMS', 'Atari ST', 'HPFS', 'Macintosh', 'Z-System', 'CP/M', 'NTFS', 'MVS', 'VSE', 'Acorn RISC', 'VFAT',
   'alternate MVS', 'BeOS', 'Tandem', 'OS/400', 'macOS',
 ];
+
+/**
+ * Passwords that stand in OpenWrt's own recipes: they keep nothing secret, the vendor's upgrade just wants them.
+ * Humax E10: target/linux/ramips/image/mt7621.mk (`zip upg -P`).
+ */
+export const knownPasswords: readonly string[] = ['f013c26cf0a320fb71d03356dcb6bb63'];
