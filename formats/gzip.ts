@@ -69,11 +69,9 @@ function readHeader(bytes: Uint8Array, offset: number, prefix: string): Header |
   if (offset + header.length > bytes.length) return cut(header.length);
   const values = header.read(bytes, offset);
   const { flags } = values;
+  const set = Object.entries(flag).flatMap(([name, bit]) => ((flags & bit) === 0 ? [] : [name]));
   const meanings = {
-    flags: Object.entries(flag)
-      .filter(([, bit]) => (flags & bit) !== 0)
-      .map(([name]) => name)
-      .join(', '),
+    flags: set.length === 0 ? undefined : set.join(', '),
     time: values.time === 0 ? 'none' : new Date(values.time * 1000).toISOString().replace('.000', ''),
     effort: efforts.get(values.effort) ?? 'not defined',
     system: values.system === systemUnknown ? 'unknown' : (systems[values.system] ?? 'not defined'),
