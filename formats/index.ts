@@ -18,6 +18,7 @@ import { mbr } from './mbr.ts';
 import { netgearChk } from './netgear-chk.ts';
 import { netgearDni } from './netgear-dni.ts';
 import { seama } from './seama.ts';
+import { gzip } from './gzip.ts';
 import { squashfs } from './squashfs.ts';
 import { tplinkSafeloader } from './tplink-safeloader.ts';
 import { sysupgradeTar } from './sysupgrade-tar.ts';
@@ -28,6 +29,7 @@ import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
 import { xz } from './xz.ts';
 import { zimage } from './zimage.ts';
+import { zip } from './zip.ts';
 
 // biome-ignore format: one line a format
 export const formats: readonly AnyFormat[] = [
@@ -53,6 +55,8 @@ export const formats: readonly AnyFormat[] = [
   elf,
   zimage,
   linuxImage,
+  gzip,
+  zip,
   eofMark,
   lzma,
   flashSlice,

@@ -46,13 +46,15 @@ interface Variant {
   readonly covered: number;
   /** The time field counts as zero too. */
   readonly timeZero?: boolean;
+  /** The writer says gzip whatever the data is, and the boot loader does not look. */
+  readonly compressionUnsaid?: boolean;
 }
 
 const variants: readonly Variant[] = [
   { name: 'standard', dataOffset: 64, covered: 64 },
   { name: 'padded by 32 bytes', dataOffset: 96, covered: 96 },
   { name: 'SGE, 96 bytes of model and versions', dataOffset: 160, covered: 160 },
-  { name: 'DNS-313, 40 bytes of model, version and MAC', dataOffset: 104, covered: 104 },
+  { name: 'DNS-313, 40 bytes of model, version and MAC', dataOffset: 104, covered: 104, compressionUnsaid: true },
   { name: 'padded by 160 bytes', dataOffset: 224, covered: 224 },
   { name: 'Dongwon, checksum over four bytes of data too', dataOffset: 64, covered: 68, timeZero: true },
 ];
@@ -240,7 +242,8 @@ export const uimage: Format<UimageInput> = {
     const payloads: Payload[] = members?.payloads ?? [];
     const label = type === typeFilesystem ? 'file system' : named(imageTypes, type);
     if (members === undefined && data.length > 0) {
-      payloads.push({ label, ranges: [{ offset: variant.dataOffset, length: data.length }], compression: compressions[compression] ?? 'none' });
+      const promised = variant.compressionUnsaid === true ? {} : { compression: compressions[compression] ?? 'none' };
+      payloads.push({ label, ranges: [{ offset: variant.dataOffset, length: data.length }], ...promised });
     }
     const extra = bytes.subarray(64, Math.min(variant.dataOffset, bytes.length));
     const extraFields: Field[] = extra.length > 0 ? [{ name: 'extra', offset: 64, length: extra.length, value: hexBytes(extra), meaning: variant.name }] : [];

@@ -11,7 +11,7 @@ import { type AnyFormat, type ParseContext, type Payload, type Reading, type Rol
 import { hexBytes } from './core/hex.ts';
 import { Budget, defaultLimits, type Limits } from './core/limits.ts';
 import { paddingLength, trailingPadding } from './core/padding.ts';
-import type { Coverage, Finding, Identity, Inspection, Kind, Layer, Range, Region, Source, Status } from './core/types.ts';
+import type { Coverage, Field, Finding, Identity, Inspection, Kind, Layer, Range, Region, Source, Status } from './core/types.ts';
 import { nameFindings } from './file-name.ts';
 import { lineEndDamage, recogniseOther, swappedBytes } from './not-firmware.ts';
 
@@ -152,10 +152,11 @@ class Inspector {
       children.push(...pieces.flatMap((piece) => (piece.layer === undefined ? [] : [piece.layer])));
       if (payload.unpacked === undefined && payload.gathered === undefined) regions = replaceRegion(regions, payload.ranges[0] as Range, pieces, window.offset);
     }
-    const searched = format.role === 'archive' && outer && !local.some((entry) => entry.severity === 'error');
+    const searched = format.role === 'archive' && outer && local.every((entry) => entry.severity === 'note');
     if (searched && children.length === 0) {
       local.push(finding('archive-without-firmware', { offset: start, length: reading.length }, { count: reading.payloads.length }));
     }
+    const { fields, findings } = this.#shown(reading.fields, local, { offset: start, length: reading.length });
     const shift = window.offset;
     const moved = <T extends Range>(entry: T): T => ({ ...entry, offset: entry.offset + shift });
     const layer: Layer = {
@@ -165,16 +166,26 @@ class Inspector {
       offset: shift + start,
       length: reading.length,
       ...(walk.source === undefined ? {} : { source: walk.source }),
-      fields: reading.fields.map(moved),
+      fields: fields.map(moved),
       regions: regions.map(moved),
       checks: reading.checks.map(({ name, algorithm, ok, expected, actual, covers }) => ({ name, algorithm, ok, expected, actual, covers: covers.map(moved) })),
-      findings: local.map((entry) => ({ ...moved(entry), layer: path })),
+      findings: findings.map((entry) => ({ ...moved(entry), layer: path })),
       children,
     };
     for (const identity of reading.identities) this.identities.push({ ...identity, offset: identity.offset + shift });
     this.#cover(window.space, reading.checks, shift);
     this.kinds.set(layer, reading.kind ?? format.kind);
     return { layer, reading };
+  }
+
+  /** As much as one layer may show, the worst findings first if there are too many. */
+  #shown(fields: readonly Field[], findings: readonly LocalFinding[], place: Range): { fields: readonly Field[]; findings: readonly LocalFinding[] } {
+    const { shown } = this.#budget.limits;
+    if (fields.length <= shown && findings.length <= shown) return { fields, findings };
+    const omitted = { fields: Math.max(0, fields.length - shown), findings: Math.max(0, findings.length - shown) };
+    const bySeverity = (['error', 'warning', 'note'] as const).flatMap((severity) => findings.filter((entry) => entry.severity === severity));
+    const kept = findings.length <= shown ? findings : bySeverity.slice(0, shown);
+    return { fields: fields.slice(0, shown), findings: [...kept, finding('details-omitted', place, omitted)] };
   }
 
   #cover(space: Space, checks: readonly CodedCheck[], shift: number): void {
@@ -379,17 +390,18 @@ class Inspector {
       regions,
       checks: [],
       findings: findings.map((entry) => ({ ...entry, layer: own })),
-      children: all.flatMap((piece) => (piece.layer === undefined ? [] : [withoutSource(piece.layer, walk.source)])),
+      children: all.flatMap((piece) => (piece.layer === undefined ? [] : [this.#withoutSource(piece.layer, walk.source)])),
     };
     return { layer };
   }
-}
 
-/** Inside of a slice the source belongs to the slice. */
-function withoutSource(layer: Layer, source: Source | undefined): Layer {
-  if (source === undefined || layer.source !== source) return layer;
-  const { source: _, ...rest } = layer;
-  return rest;
+  /** Inside of a slice the source belongs to the slice. */
+  #withoutSource(layer: Layer, source: Source | undefined): Layer {
+    if (source === undefined || layer.source !== source) return layer;
+    const { source: _, ...rest } = layer;
+    this.kinds.set(rest, this.kinds.get(layer) ?? 'unknown');
+    return rest;
+  }
 }
 
 /** Puts pieces in the place of a payload's region. */

@@ -139,6 +139,8 @@ export function withReplaced(bytes: Uint8Array, replacements: readonly { offset:
 /** A check and the code of the finding that it makes when it fails. */
 export interface CodedCheck extends Check {
   readonly code: FindingCode;
+  /** Where the stored value lies: the place of the finding if the check covers no bytes. */
+  readonly at: Range;
 }
 
 type MismatchCode = Extract<FindingCode, `${string}-checksum-mismatch` | 'hash-mismatch'>;
@@ -152,7 +154,7 @@ interface Comparison {
   readonly computed: number | Uint8Array;
   /** Where the stored value lies. */
   readonly at: Range;
-  /** The bytes which the value is computed over, in ascending order. */
+  /** The bytes which the value is computed over, in ascending order. None: it is over unpacked data, and the check covers no bytes. */
   readonly covers: readonly Range[];
   /** Hexadecimal digits of a number. */
   readonly digits?: number;
@@ -160,23 +162,24 @@ interface Comparison {
 
 const show = (value: number | Uint8Array, digits = 8): string => (typeof value === 'number' ? hex(value, digits) : hexBytes(value));
 
-/** Compares a stored checksum with the computed one. What it covers includes the stored value's own bytes. */
+/** Compares a stored checksum with the computed one. What it covers includes the stored value's own bytes, if it covers any. */
 export function compare(comparison: Comparison): CodedCheck {
   const { code, name, algorithm, stored, computed, at, digits } = comparison;
-  const covers = mergeRanges([...comparison.covers, at]);
-  if (stored === null) return { code, name, algorithm, ok: null, expected: null, actual: show(computed, digits), covers };
-  const expected = show(stored, digits);
+  const covers = comparison.covers.length === 0 ? [] : mergeRanges([...comparison.covers, at]);
   const actual = show(computed, digits);
-  return { code, name, algorithm, ok: expected === actual, expected, actual, covers };
+  if (stored === null) return { code, name, algorithm, ok: null, expected: null, actual, covers, at };
+  const expected = show(stored, digits);
+  return { code, name, algorithm, ok: expected === actual, expected, actual, covers, at };
 }
 
 /** The finding that a failed check makes; its place is the hull of what the check covers. */
 export function failedCheck(check: CodedCheck): LocalFinding {
-  const first = check.covers[0] ?? { offset: 0, length: 0 };
-  const end = check.covers.reduce((last, range) => Math.max(last, range.offset + range.length), 0);
+  const places = check.covers.length === 0 ? [check.at] : check.covers;
+  const { offset } = places[0] as Range;
+  const end = places.reduce((last, range) => Math.max(last, range.offset + range.length), 0);
   const { name, algorithm } = check;
   const args = { name, algorithm, expected: check.expected ?? '', actual: check.actual ?? '' };
-  return finding(check.code as MismatchCode, { offset: first.offset, length: end - first.offset }, args);
+  return finding(check.code as MismatchCode, { offset, length: end - offset }, args);
 }
 
 /** Sorted, without overlaps, without empty ones; neighbours are joined. */

@@ -201,6 +201,12 @@ export const findingKinds = {
     (a) => `The member "${a.member}" is encrypted, so nobody can tell what is in it`,
     'Unpack it with its password first, then inspect what came out.',
   ),
+  'compression-unsupported': kind<{ member: string; method: string }>(
+    'warning',
+    'A member in a compression that owimg does not read',
+    (a) => `The member "${a.member}" is packed with ${a.method}, so what is in it was not looked at`,
+    'Unpack it with another program, then inspect what came out.',
+  ),
   'archive-without-firmware': kind<{ count: number }>(
     'error',
     'No firmware in the archive',
@@ -317,6 +323,11 @@ export const findingKinds = {
     'The file name contradicts the content',
     (a) => `The file name says ${a.says}, but the content is ${a.is}`,
     'Trust the content. Somebody renamed the file, or it is the wrong one of two.',
+  ),
+  'details-omitted': kind<{ fields: number; findings: number }>(
+    'note',
+    'Not everything is shown',
+    (a) => `This layer has ${a.fields} more fields and ${a.findings} more findings than are shown`,
   ),
   'entries-too-many': kind<{ what: string; limit: number }>(
     'error',
