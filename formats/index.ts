@@ -8,6 +8,7 @@ import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
 import { squashfs } from './squashfs.ts';
 import { trx } from './trx.ts';
+import { ubi } from './ubi.ts';
 import { uimage } from './uimage.ts';
 
 // biome-ignore format: one line a format
@@ -15,6 +16,7 @@ export const formats: readonly AnyFormat[] = [
   fwtool,
   uimage,
   trx,
+  ubi,
   squashfs,
   eofMark,
   flashSlice,
