@@ -12,7 +12,7 @@
  * Layout: Linux drivers/mtd/ubi/ubi-media.h. Writer: mtd-utils ubinize; OpenWrt's patch for it adds end markers,
  * erase blocks with "EOF" in the EC header behind which everything counts as erased.
  */
-import { type CodedCheck, compare, jamcrc, mergeRanges } from '../src/core/checksums.ts';
+import { CheckGroups, compare, jamcrc } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, nowhere, type Payload, type Reading, region, truncatedHeader } from '../src/core/format.ts';
@@ -282,39 +282,11 @@ function commonest(values: Iterable<number>): number | undefined {
   return best;
 }
 
-/** Many checks of one kind as one, and each failed one by itself: an image has thousands of headers. */
-class Checks {
-  readonly #right = new Map<string, { check: CodedCheck; count: number; covers: Range[] }>();
-  readonly #failed: CodedCheck[] = [];
-
-  add(name: string, where: string, comparison: Omit<Parameters<typeof compare>[0], 'name' | 'algorithm'>): void {
-    const check = compare({ ...comparison, name: `${name} of ${where}`, algorithm: 'jamcrc' });
-    if (check.ok !== true) {
-      this.#failed.push(check);
-      return;
-    }
-    const right = this.#right.get(name);
-    if (right === undefined) this.#right.set(name, { check, count: 1, covers: [...check.covers] });
-    else {
-      right.count += 1;
-      right.covers.push(...check.covers);
-    }
-  }
-
-  all(): CodedCheck[] {
-    const right = [...this.#right].map(([name, { check, count, covers }]): CodedCheck => {
-      const value = count === 1 ? check.expected : `${count} values`;
-      return { ...check, name, expected: value, actual: value, covers: mergeRanges(covers) };
-    });
-    return [...right, ...this.#failed];
-  }
-}
-
 /** Reads one image; collects what is to be said of it. */
 class Reader {
   readonly fields: Field[] = [];
   readonly regions: Region[] = [];
-  readonly checks = new Checks();
+  readonly checks: CheckGroups;
   readonly findings: LocalFinding[] = [];
   readonly payloads: Payload[] = [];
   readonly volumes: Volume[] = [];
@@ -335,6 +307,7 @@ class Reader {
     this.#geometry = geometry;
     this.#scan = found;
     this.#shown = shown;
+    this.checks = new CheckGroups('jamcrc', shown);
     this.blocks = found.blocks;
     const last = this.blocks.at(-1);
     this.end = last === undefined ? 0 : last.offset + last.length;
