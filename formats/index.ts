@@ -6,6 +6,7 @@ import type { AnyFormat } from '../src/core/format.ts';
 import { eofMark } from './eof-mark.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
+import { jffs2 } from './jffs2.ts';
 import { squashfs } from './squashfs.ts';
 import { trx } from './trx.ts';
 import { ubi } from './ubi.ts';
@@ -18,6 +19,7 @@ export const formats: readonly AnyFormat[] = [
   trx,
   ubi,
   squashfs,
+  jffs2,
   eofMark,
   flashSlice,
 ];
