@@ -1,15 +1,23 @@
 /**
- * End-of-filesystem marks: DE AD C0 DE at erase-block boundaries behind a root file system. OpenWrt finds the
- * first one and begins its writable file system there; what lies between two marks is filler.
+ * End-of-filesystem marks at erase-block boundaries behind a root file system. OpenWrt finds the first
+ * DE AD C0 DE and begins its writable file system there. Boot loaders that read a JFFS2 file system at the start
+ * of their flash get a JFFS2 padding node instead, of 64 MiB in either byte order, so that they skip all the rest.
+ * What lies between two marks is filler.
  *
- * Writer: OpenWrt tools/padjffs2.
+ * Writer: OpenWrt tools/padjffs2 (`-J`, `-j` for the padding nodes).
  */
 import { type Format, region } from '../src/core/format.ts';
+import { fromHex } from '../src/core/hex.ts';
 import { paddingLength } from '../src/core/padding.ts';
 import type { Field, Region } from '../src/core/types.ts';
 
-const mark = [0xde, 0xad, 0xc0, 0xde];
-const begins = (bytes: Uint8Array, offset: number): boolean => mark.every((byte, index) => bytes[offset + index] === byte);
+const marks: readonly { readonly name: string; readonly bytes: Uint8Array }[] = [
+  { name: 'deadc0de', bytes: fromHex('deadc0de') },
+  { name: 'JFFS2 padding node, big endian', bytes: fromHex('19852004 04000000 c494dbf4') },
+  { name: 'JFFS2 padding node, little endian', bytes: fromHex('85190420 00000004 a8fba0b4') },
+];
+
+const markAt = (bytes: Uint8Array, offset: number) => marks.find((mark) => mark.bytes.every((byte, index) => bytes[offset + index] === byte));
 
 export const eofMark: Format = {
   id: 'eof-mark',
@@ -20,18 +28,19 @@ export const eofMark: Format = {
   references: [{ title: 'OpenWrt tools/padjffs2', url: 'https://github.com/openwrt/openwrt/blob/3d1645ee/tools/padjffs2/src/padjffs2.c' }],
   limitations: [],
 
-  detect: (bytes) => (begins(bytes, 0) ? 'yes' : 'no'),
+  detect: (bytes) => (markAt(bytes, 0) === undefined ? 'no' : 'yes'),
 
   parse(bytes) {
     const fields: Field[] = [];
     const regions: Region[] = [];
     let end = 0;
     // One layer for all marks of a series: padjffs2 writes one for every erase-block size it is asked for.
-    for (let position = 0; begins(bytes, position); ) {
+    for (let position = 0, mark = markAt(bytes, 0); mark !== undefined; mark = markAt(bytes, position)) {
+      const { length } = mark.bytes;
       if (position > end) regions.push(region('padding', 'between two marks', end, position - end));
-      fields.push({ name: `mark${fields.length}`, offset: position, length: 4, value: 'deadc0de' });
-      regions.push(region('header', 'mark', position, 4));
-      end = position + 4;
+      fields.push({ name: `mark${fields.length}`, offset: position, length, value: mark.name });
+      regions.push(region('header', 'mark', position, length));
+      end = position + length;
       position = end + paddingLength(bytes.subarray(end));
     }
     return {

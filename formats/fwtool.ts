@@ -86,9 +86,12 @@ function locate(bytes: Uint8Array): Located | undefined {
   const tail = latin1(bytes.subarray(from));
   for (let found = tail.lastIndexOf(magicText); found >= 0; found = found === 0 ? -1 : tail.lastIndexOf(magicText, found - 1)) {
     const trailerOffset = from + found;
-    const chunks = chunksUpTo(bytes, Math.min(bytes.length, trailerOffset + trailer.length));
-    if (trailerOffset + trailer.length <= bytes.length && chunks[0] !== undefined) {
-      return { start: chunks[0].start, chunks, end: trailerOffset + trailer.length };
+    const end = trailerOffset + trailer.length;
+    const chunks = end <= bytes.length ? chunksUpTo(bytes, end) : [];
+    if (chunks[0] !== undefined) {
+      // A wrong checksum so far from the end: the metadata of another image, inside of this one.
+      if (jamcrc(bytes.subarray(0, trailerOffset)) !== trailer.read(bytes, trailerOffset).checksum) continue;
+      return { start: chunks[0].start, chunks, end };
     }
     // A trailer that is cut off or has an impossible size: the JSON in front of it tells where the chunk begins.
     const json = tail.lastIndexOf('\0\0\0\0\0\0\0\0{', found);

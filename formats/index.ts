@@ -19,6 +19,7 @@ import { netgearChk } from './netgear-chk.ts';
 import { netgearDni } from './netgear-dni.ts';
 import { seama } from './seama.ts';
 import { gzip } from './gzip.ts';
+import { jffs2 } from './jffs2.ts';
 import { squashfs } from './squashfs.ts';
 import { tplinkSafeloader } from './tplink-safeloader.ts';
 import { sysupgradeTar } from './sysupgrade-tar.ts';
@@ -26,6 +27,7 @@ import { tar } from './tar.ts';
 import { tplinkV1 } from './tplink-v1.ts';
 import { tplinkV2 } from './tplink-v2.ts';
 import { trx } from './trx.ts';
+import { ubi } from './ubi.ts';
 import { uimage } from './uimage.ts';
 import { xz } from './xz.ts';
 import { zimage } from './zimage.ts';
@@ -57,6 +59,9 @@ export const formats: readonly AnyFormat[] = [
   linuxImage,
   gzip,
   zip,
+  ubi,
+  squashfs,
+  jffs2,
   eofMark,
   lzma,
   flashSlice,

@@ -7,7 +7,7 @@
  */
 import { type CodedCheck, failedCheck, mergeRanges } from './core/checksums.ts';
 import { finding, type LocalFinding } from './core/findings.ts';
-import { type AnyFormat, type ParseContext, type Payload, type Reading, type Role, region } from './core/format.ts';
+import { type AnyFormat, nowhere, type ParseContext, type Payload, type Reading, type Role, region } from './core/format.ts';
 import { hexBytes } from './core/hex.ts';
 import { Budget, defaultLimits, type Limits } from './core/limits.ts';
 import { paddingLength, trailingPadding } from './core/padding.ts';
@@ -30,7 +30,21 @@ export const sliceId = 'flash-slice';
 interface Space {
   readonly bytes: Uint8Array;
   /** Where these bytes lie in the file, in order; `null` if they do not lie there as such. */
-  readonly places: readonly Range[] | null;
+  readonly places: readonly Place[] | null;
+}
+
+/** A stretch of the file, or of {@link nowhere}, that stands at `start` in a space. */
+interface Place extends Range {
+  readonly start: number;
+}
+
+/** Lays stretches of the file one behind the other. */
+function layOut(ranges: readonly Range[]): Place[] {
+  let start = 0;
+  return ranges.map(({ offset, length }) => {
+    start += length;
+    return { offset, length, start: start - length };
+  });
 }
 
 interface Window extends Range {
@@ -74,14 +88,23 @@ const packsFiles = (format: AnyFormat): boolean => format.role === 'archive' || 
 
 /** Maps a stretch of a space to the file; pieces, because a gathered space lies scattered. */
 function placesInFile(space: Space, range: Range): Range[] {
-  if (space.places === null) return [];
+  const { places } = space;
+  if (places === null) return [];
+  const end = range.offset + range.length;
+  // The last place that begins at or in front of the stretch: a volume has thousands of them.
+  let [low, high] = [0, places.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((places[middle] as Place).start <= range.offset) low = middle + 1;
+    else high = middle;
+  }
   const found: Range[] = [];
-  let start = 0;
-  for (const place of space.places) {
-    const from = Math.max(range.offset, start);
-    const to = Math.min(range.offset + range.length, start + place.length);
-    if (to > from) found.push({ offset: place.offset + (from - start), length: to - from });
-    start += place.length;
+  for (let index = Math.max(0, low - 1); index < places.length; index += 1) {
+    const place = places[index] as Place;
+    if (place.start >= end) break;
+    const from = Math.max(range.offset, place.start);
+    const to = Math.min(end, place.start + place.length);
+    if (to > from) found.push({ offset: place.offset === nowhere ? nowhere : place.offset + (from - place.start), length: to - from });
   }
   return found;
 }
@@ -192,7 +215,9 @@ class Inspector {
     for (const check of checks) {
       if (check.ok !== true) continue;
       for (const range of check.covers) {
-        for (const place of placesInFile(space, { offset: range.offset + shift, length: range.length })) this.covered.push({ ...place, check: check.name });
+        for (const place of placesInFile(space, { offset: range.offset + shift, length: range.length })) {
+          if (place.offset !== nowhere) this.covered.push({ ...place, check: check.name });
+        }
       }
     }
   }
@@ -210,10 +235,11 @@ class Inspector {
     let source: Source | undefined;
     const elsewhere = payload.unpacked ?? payload.gathered;
     if (elsewhere !== undefined) {
-      const from = payload.ranges.map((range) => ({ offset: range.offset + window.offset, length: range.length }));
-      const places = payload.gathered === undefined ? null : from.flatMap((range) => placesInFile(window.space, range));
-      source = { how: payload.unpacked === undefined ? 'gathered' : 'unpacked', by: elsewhere.by, from };
-      inner = { space: { bytes: elsewhere.bytes, places }, offset: 0, length: elsewhere.bytes.length };
+      const from = payload.ranges.map(({ offset, length }) => ({ offset: offset === nowhere ? nowhere : offset + window.offset, length }));
+      const places = from.flatMap((range) => (range.offset === nowhere ? [range] : placesInFile(window.space, range)));
+      const scattered = payload.gathered !== undefined && window.space.places !== null;
+      source = { how: payload.unpacked === undefined ? 'gathered' : 'unpacked', by: elsewhere.by, from: from.filter(({ offset }) => offset !== nowhere) };
+      inner = { space: { bytes: elsewhere.bytes, places: scattered ? layOut(places) : null }, offset: 0, length: elsewhere.bytes.length };
     }
     const walk: Walk = {
       ...inherited,
@@ -239,6 +265,9 @@ class Inspector {
       const actual = child?.format === undefined ? `not (it begins with ${hexBytes(bytesOf(inner).subarray(0, 8))})` : child.format.id;
       findings.push(finding('compression-mismatch', first, { expected: payload.compression, actual }));
     }
+    if (payload.boots === true && pieces.find((piece) => piece.region.kind !== 'padding')?.layer === undefined) {
+      findings.push(finding('data-unknown', first, { length: inner.length, found: hexBytes(bytesOf(inner).subarray(0, 8)) }));
+    }
     return pieces;
   }
 
@@ -262,10 +291,7 @@ class Inspector {
           plain('unknown', 'not read', position, rest.length);
           break;
         }
-        const { layer, reading } = await this.#readAt(format, subWindow(window, position), {
-          ...walk,
-          source: atStart && window.offset === 0 ? walk.source : undefined,
-        });
+        const { layer, reading } = await this.#readAt(format, subWindow(window, position), walk);
         const length = Math.max(1, Math.min(layer.length, rest.length));
         const label = walk.label === '' ? format.id : walk.label;
         pieces.push({ region: region('payload', label, window.offset + position, length), layer, format, reading });
@@ -360,7 +386,7 @@ class Inspector {
       length,
       regions: [...layer.regions, ...appended.map((piece) => piece.region)],
       findings: [...layer.findings, ...findings],
-      children: [...layer.children, ...appended.flatMap((piece) => (piece.layer === undefined ? [] : [piece.layer]))],
+      children: [...layer.children, ...appended.flatMap((piece) => (piece.layer === undefined ? [] : [this.#withoutSource(piece.layer, layer.source)]))],
     };
     this.kinds.set(extended, this.kinds.get(layer) ?? format.kind);
     return { layer: extended, format, reading };
@@ -395,7 +421,7 @@ class Inspector {
     return { layer };
   }
 
-  /** Inside of a slice the source belongs to the slice. */
+  /** Inside of a layer that spans all of a source, the source belongs to that layer. */
   #withoutSource(layer: Layer, source: Source | undefined): Layer {
     if (source === undefined || layer.source !== source) return layer;
     const { source: _, ...rest } = layer;
@@ -512,7 +538,7 @@ export async function inspectWith(formats: readonly AnyFormat[], bytes: Uint8Arr
   const byId = new Map(formats.map((format) => [format.id, format]));
   const inspector = new Inspector(formats, budget, options.deep === true);
   const walk: Walk = { depth: 0, path: '', label: '', unexplained: 'unknown', content: 'slice', outer: true, findings: [] };
-  const window: Window = { space: { bytes, places: [{ offset: 0, length: bytes.length }] }, offset: 0, length: bytes.length };
+  const window: Window = { space: { bytes, places: layOut([{ offset: 0, length: bytes.length }]) }, offset: 0, length: bytes.length };
   const [piece] = await inspector.file(window, walk);
   const root = piece?.layer as Layer;
   const kind = new Classifier(byId, inspector.kinds).kind(root);

@@ -193,3 +193,53 @@ export function mergeRanges(ranges: readonly Range[]): Range[] {
   }
   return merged;
 }
+
+/**
+ * Many checks of few kinds: a file system has one for each of its thousands of nodes. The passed ones of a kind
+ * become one check; of the failed ones each stays by itself, up to a limit.
+ */
+export class CheckGroups {
+  readonly #algorithm: string;
+  readonly #limit: number;
+  readonly #passed = new Map<string, { check: CodedCheck; count: number; covers: Range[] }>();
+  readonly #failed: CodedCheck[] = [];
+  readonly #hidden = new Map<string, { check: CodedCheck; count: number; covers: Range[] }>();
+
+  constructor(algorithm: string, limit: number) {
+    this.#algorithm = algorithm;
+    this.#limit = limit;
+  }
+
+  /** `name` says which kind of check it is, `where` which one of these. */
+  add(name: string, where: string, comparison: Omit<Comparison, 'name' | 'algorithm'>): void {
+    const check = compare({ ...comparison, name: `${name} of ${where}`, algorithm: this.#algorithm });
+    if (check.ok !== true && this.#failed.length < this.#limit) {
+      this.#failed.push(check);
+      return;
+    }
+    const groups = check.ok === true ? this.#passed : this.#hidden;
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, { check, count: 1, covers: [...check.covers] });
+    else {
+      group.count += 1;
+      group.covers.push(...check.covers);
+    }
+  }
+
+  all(): CodedCheck[] {
+    const passed = [...this.#passed].map(([name, { check, count, covers }]): CodedCheck => {
+      const value = count === 1 ? check.expected : `${count} values`;
+      return { ...check, name, expected: value, actual: value, covers: mergeRanges(covers) };
+    });
+    const hidden = [...this.#hidden].map(
+      ([name, { check, count, covers }]): CodedCheck => ({
+        ...check,
+        name: `${name} of ${count} more`,
+        expected: `${count} values`,
+        actual: 'others',
+        covers: mergeRanges(covers),
+      }),
+    );
+    return [...passed, ...this.#failed, ...hidden];
+  }
+}

@@ -46,10 +46,13 @@ export interface Reference {
   readonly url: string;
 }
 
+/** The offset of gathered bytes that lie nowhere: blocks of flash that were never written and read as FF. */
+export const nowhere = -1;
+
 /** A stretch that a format carries for somebody else. */
 export interface Payload {
   readonly label: string;
-  /** Where it lies in the window. Several: gathered from there, in this order. Empty for unpacked bytes without a place. */
+  /** Where it lies in the window. Several: gathered from there, in this order; some perhaps from {@link nowhere}. Empty for unpacked bytes without a place. */
   readonly ranges: readonly Range[];
   /** The unpacked bytes, where they do not lie in the window as such. */
   readonly unpacked?: { readonly bytes: Uint8Array; readonly by: string };
@@ -59,6 +62,8 @@ export interface Payload {
   readonly compression?: string;
   /** `one` (usual): one thing and padding. `slice`: several things one after the other, as in flash. `opaque`: do not look inside. */
   readonly content?: 'one' | 'slice' | 'opaque';
+  /** It boots, so where nobody knows what it begins with, that is worth a warning. */
+  readonly boots?: boolean;
   /** It may be the same format again without anything being wrong. */
   readonly mayRepeat?: boolean;
   /** Vendors keep a block of their own at its end: a format with role `footer` is looked for there. */
