@@ -3,7 +3,9 @@
  * magic number never takes what a stronger one proves.
  */
 import type { AnyFormat } from '../src/core/format.ts';
+import { dtb } from './dtb.ts';
 import { eofMark } from './eof-mark.ts';
+import { fit } from './fit.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
 import { squashfs } from './squashfs.ts';
@@ -13,6 +15,8 @@ import { uimage } from './uimage.ts';
 // biome-ignore format: one line a format
 export const formats: readonly AnyFormat[] = [
   fwtool,
+  fit,
+  dtb,
   uimage,
   trx,
   squashfs,
