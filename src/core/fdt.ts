@@ -40,11 +40,12 @@ const newestVersion = 17;
 const deepest = 64;
 /** Names are 31 characters by the specification; a few trees have longer ones. */
 const longestName = 255;
-/** Tokens that {@link probeFdt} reads: in FIT images the node `images` comes first. */
-const probedTokens = 1024;
-const probedBytes = 4096;
+/** Work of {@link probeFdt}: four steps a token, one a character of a name. In FIT images the node `images` comes first. */
+const probedSteps = 2048;
+const probedBytes = 1024;
 /** A block of names or a list of strings beyond this is no compiler's work: it is not taken apart. */
 const largestStrings = 64 * 1024;
+const mostNames = 1024;
 
 export interface FdtProperty {
   readonly name: string;
@@ -60,7 +61,7 @@ export interface FdtNode {
   readonly children: readonly FdtNode[];
 }
 
-export interface FdtPropertyInput {
+interface FdtPropertyInput {
   readonly name: string;
   readonly value: Uint8Array;
   /** What fills the value up to a multiple of four, where it is not zeros: libfdt leaves there what was there before. */
@@ -174,7 +175,7 @@ function structureEnd(values: Header): number {
 const isSupported = ({ version, lastCompatibleVersion }: Header): boolean => version >= oldestVersion && lastCompatibleVersion <= newestVersion;
 
 /** What can be told from a few bytes. */
-export interface FdtProbe {
+interface FdtProbe {
   /** `sound`: version and offsets fit, and a root node begins where they point. */
   readonly header: 'none' | 'cut' | 'damaged' | 'sound';
   /** The root has a child node of the name asked for. */
@@ -197,28 +198,50 @@ export function probeFdt(bytes: Uint8Array, child: string): FdtProbe {
     const hasChild = walkForChild(bytes, structureOffset, end, child);
     if (hasChild !== undefined) return { header: 'sound', hasChild, whole };
   }
-  // The header is damaged: the token that begins the node still tells what this was.
-  const sought = hexBytes(toBytes(`\0\0\0\x01${child}\0`));
-  const found = hexBytes(bytes.subarray(header.length, probedBytes)).indexOf(sought);
-  return { header: 'damaged', hasChild: found >= 0 && found % 8 === 0, whole };
+  return { header: 'damaged', hasChild: findNode(bytes, child), whole };
 }
 
-/** Whether the root has a child node of that name; `undefined` if no root node begins here. */
+/** Whether a name and its NUL stand there. */
+function beginsWith(bytes: Uint8Array, offset: number, name: string): boolean {
+  for (let index = 0; index < name.length; index += 1) if (bytes[offset + index] !== name.charCodeAt(index)) return false;
+  return bytes[offset + name.length] === 0;
+}
+
+/** With a damaged header the token that begins a node still tells what this was. */
+function findNode(bytes: Uint8Array, name: string): boolean {
+  const view = viewOf(bytes);
+  const end = Math.min(bytes.length, probedBytes) - 4 - name.length;
+  for (let offset = header.length; offset < end; offset += 4) {
+    if (view.getUint32(offset) === tokens.beginNode && beginsWith(bytes, offset + 4, name)) return true;
+  }
+  return false;
+}
+
+/**
+ * Whether the root has a child node of that name; `undefined` if no root node begins here. It is asked wherever
+ * the magic number stands, so it makes no objects for tokens and takes a bounded number of steps.
+ */
 function walkForChild(bytes: Uint8Array, start: number, end: number, child: string): boolean | undefined {
-  let offset = start;
+  const view = viewOf(bytes);
+  const limit = Math.min(end, bytes.length) - 4;
   let depth = 0;
-  for (let count = 0; count < probedTokens; count += 1) {
-    const token = readToken(bytes, offset, end);
-    if (token.kind === 'begin') {
-      if (depth === 0 && token.name !== '') return undefined;
-      if (depth === 1 && token.name === child) return true;
+  let steps = 0;
+  for (let offset = start; offset <= limit && steps < probedSteps; steps += 4) {
+    const token = view.getUint32(offset);
+    offset += 4;
+    if (token === tokens.beginNode) {
+      if (depth === 1 && beginsWith(bytes, offset, child)) return true;
+      const nameOffset = offset;
+      while (offset < limit && bytes[offset] !== 0 && steps < probedSteps) {
+        offset += 1;
+        steps += 1;
+      }
+      if (depth === 0 && offset > nameOffset) return undefined;
+      offset = aligned(offset + 1);
       depth += 1;
-    } else if (token.kind === 'endNode') {
-      depth -= 1;
-      if (depth <= 0) return depth === 0 ? false : undefined;
-    } else if (token.kind === 'property' ? depth === 0 : token.kind !== 'nop') break;
-    if (!('next' in token)) break;
-    offset = token.next;
+    } else if (token === tokens.property && depth > 0 && offset <= limit) offset = aligned(offset + 8 + view.getUint32(offset));
+    else if (token === tokens.endNode && depth > 1) depth -= 1;
+    else if (token !== tokens.nop) break;
   }
   return depth > 0 ? false : undefined;
 }
@@ -364,7 +387,7 @@ function readReservations(bytes: Uint8Array, values: Header, limits: Limits): Re
 
 /** Each name stands where a writer finds it first, searching from the start of the block. */
 function namesAreFirst(block: string, names: ReadonlyMap<number, string>): boolean {
-  if (block.length > largestStrings || names.size > largestStrings / 16) return false;
+  if (block.length > largestStrings || names.size > mostNames) return false;
   return [...names].every(([offset, name]) => block.indexOf(`${name}\0`) === offset);
 }
 
@@ -513,6 +536,11 @@ export function stringsOf(
   });
 }
 
+function checkName(what: string, name: string): void {
+  if (name.length > 0 && name.length <= longestName && /^[\x21-\x7e]+$/.test(name)) return;
+  throw new OwimgError('bad-value', `Cannot build a ${what} named "${name}": it takes 1 to ${longestName} printable characters without blanks`);
+}
+
 /** The tree as dtc and libfdt lay it out: reservations, structure, strings, tail. */
 export function writeFdt(input: FdtInput): Uint8Array {
   const { root, strings = [], reservations = [], bootCpu = 0, lastCompatibleVersion = oldestVersion, tail = new Uint8Array(0) } = input;
@@ -545,10 +573,12 @@ export function writeFdt(input: FdtInput): Uint8Array {
   };
   const putNode = (node: FdtNodeInput, depth: number): void => {
     if (depth >= deepest) throw new OwimgError('bad-value', `Cannot build a device tree with more than ${deepest} nodes inside each other`);
-    if (node.name.length > longestName) throw new OwimgError('bad-value', `Cannot build a node with a name of ${node.name.length} characters`);
+    if (depth > 0) checkName('node', node.name);
+    else if (node.name !== '') throw new OwimgError('bad-value', `Cannot build a root node named "${node.name}": it has no name`);
     putNumbers(tokens.beginNode);
     put(toBytes(`${node.name}\0`));
     for (const { name, value, filler } of node.properties) {
+      checkName('property', name);
       putNumbers(tokens.property, value.length, nameOffset(name));
       put(value, filler);
     }
