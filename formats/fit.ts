@@ -86,7 +86,7 @@ function number(bytes: Uint8Array, property: FdtProperty | undefined): number | 
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(property.value.offset);
 }
 
-interface ImageData {
+interface Placement {
   /** Where the properties say that it lies; may reach beyond the end. */
   readonly claimed: Range;
   readonly external: boolean;
@@ -96,16 +96,14 @@ interface ImageData {
 }
 
 /** Where an image's data lies: U-Boot asks for a position first, then for an offset, then for data in the tree. */
-function locateData(bytes: Uint8Array, node: FdtNode, totalLength: number): ImageData | undefined {
+function locateData(bytes: Uint8Array, node: FdtNode, totalLength: number): Placement | undefined {
   const position = propertyOf(node, 'data-position');
-  const offset = propertyOf(node, 'data-offset');
   const size = propertyOf(node, 'data-size');
-  const start = number(bytes, position) ?? number(bytes, offset);
-  const length = number(bytes, size);
-  const place = number(bytes, position) === undefined ? offset : position;
-  if (start !== undefined && place !== undefined) {
-    if (length === undefined || size === undefined) return undefined;
-    const base = place === position ? 0 : Math.ceil(totalLength / 4) * 4;
+  const [place, base] = number(bytes, position) === undefined ? [propertyOf(node, 'data-offset'), Math.ceil(totalLength / 4) * 4] : [position, 0];
+  const start = number(bytes, place);
+  if (place !== undefined && start !== undefined) {
+    const length = number(bytes, size);
+    if (size === undefined || length === undefined) return undefined;
     return { claimed: { offset: base + start, length }, external: true, offsetAt: place.value, lengthAt: size.value };
   }
   const data = propertyOf(node, 'data');
@@ -141,7 +139,7 @@ interface Image {
   readonly node: FdtNode;
   readonly type: string;
   readonly compression: string;
-  readonly location: ImageData | undefined;
+  readonly location: Placement | undefined;
   /** What is there of the data; absent if it begins behind the end or lies in other data. */
   readonly data: Range | undefined;
   readonly whole: boolean;
@@ -152,7 +150,7 @@ interface Content {
   readonly findings: readonly LocalFinding[];
 }
 
-/** The images and where their data lies. Data that reaches beyond the end or into other data is not looked at. */
+/** The images and where their data lies. Data that begins behind the end or reaches into other data is not looked at. */
 function readImages(bytes: Uint8Array, tree: Fdt, limits: Limits): Content {
   const findings: LocalFinding[] = [];
   const parent = childOf(tree.root, imagesNode);
