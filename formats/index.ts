@@ -9,6 +9,9 @@ import { cybertan } from './cybertan.ts';
 import { elf } from './elf.ts';
 import { eofMark } from './eof-mark.ts';
 import { ext4 } from './ext4.ts';
+import { dtb } from './dtb.ts';
+import { eofMark } from './eof-mark.ts';
+import { fit } from './fit.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
 import { imagetag } from './imagetag.ts';
@@ -37,6 +40,8 @@ import { zip } from './zip.ts';
 export const formats: readonly AnyFormat[] = [
   fwtool,
   asusTrx,
+  fit,
+  dtb,
   uimage,
   trx,
   tplinkSafeloader,

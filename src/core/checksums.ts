@@ -95,6 +95,17 @@ export function crc64(bytes: Uint8Array): Uint8Array {
   return value;
 }
 
+/** CRC-16 with polynomial 0x1021 and start value 0, not reflected: U-Boot's `crc16-ccitt`, known as XMODEM. */
+export function crc16Ccitt(bytes: Uint8Array): number {
+  let value = 0;
+  for (const byte of bytes) {
+    let mixed = ((value >> 8) ^ byte) & 0xff;
+    mixed ^= mixed >> 4;
+    value = ((value << 8) ^ (mixed << 12) ^ (mixed << 5) ^ mixed) & 0xffff;
+  }
+  return value;
+}
+
 /** Sum of bytes, modulo 256. */
 export function sum8(bytes: Uint8Array): number {
   let sum = 0;

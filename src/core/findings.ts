@@ -318,6 +318,17 @@ export const findingKinds = {
     (a) => `The default configuration "${a.name}" does not exist`,
     'U-Boot will say "Could not find configuration node". The image was built wrong.',
   ),
+  'subimage-missing': kind<{ configuration: string; property: string; name: string }>(
+    'error',
+    'A configuration names an image that is missing',
+    (a) => `The configuration "${a.configuration}" names "${a.name}" as its ${a.property}, but there is no such image`,
+    'U-Boot will say "Could not find subimage node" and not boot this configuration. The image was built wrong.',
+  ),
+  'signature-key-missing': kind<{ node: string; algorithm: string; key: string }>(
+    'note',
+    'Signed, not verified',
+    (a) => `"${a.node}" carries a signature (${a.algorithm}, key "${a.key}"); the public key lies in the boot loader, so the file alone cannot prove it`,
+  ),
   'name-contradicts': kind<{ says: string; is: string }>(
     'warning',
     'The file name contradicts the content',
@@ -329,6 +340,7 @@ export const findingKinds = {
     'Not everything is shown',
     (a) => `This layer has ${a.fields} more fields and ${a.findings} more findings than are shown`,
   ),
+  'list-shortened': kind<{ what: string; count: number }>('note', 'Not everything is shown', (a) => `${a.count} more ${a.what} were read but are not shown`),
   'entries-too-many': kind<{ what: string; limit: number }>(
     'error',
     'Too many entries',
