@@ -9,7 +9,7 @@
  */
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Payload, type Reading, region, tile, truncatedHeader } from '../src/core/format.ts';
-import { fromHex, printable } from '../src/core/hex.ts';
+import { printable } from '../src/core/hex.ts';
 import { paddingLength } from '../src/core/padding.ts';
 import { hex32, hex32be, bytes as raw, struct, u8, u16, u32, u64 } from '../src/core/struct.ts';
 import type { Range, Region } from '../src/core/types.ts';
@@ -136,7 +136,6 @@ export const elf: Format = {
   kind: 'kernel',
   references: [{ title: 'System V ABI, chapter 4: object files', url: 'https://www.sco.com/developers/gabi/2003-12-17/ch4.eheader.html' }],
   limitations: ['It has no checksum. Symbols, relocations and what is in the sections are not read, but for an appended device tree.'],
-  magics: [{ offset: 0, bytes: fromHex('7f454c46') }],
 
   detect(bytes) {
     if (bytes.length < 4 || new DataView(bytes.buffer, bytes.byteOffset).getUint32(0) !== magic) return 'no';

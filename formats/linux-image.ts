@@ -75,7 +75,6 @@ export const linuxImage: Format = {
     },
   ],
   limitations: ['It has no checksum. Without a PE header its end is not known.'],
-  magics: [magics.arm64, magics.riscv],
 
   detect(bytes) {
     if (bytes.length < arm64.length) return 'no';

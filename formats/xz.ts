@@ -377,7 +377,6 @@ export const xz: Format = {
   kind: 'archive',
   references: [{ title: 'The .xz File Format', url: 'https://github.com/tukaani-project/xz/blob/v5.6.3/doc/xz-file-format.txt' }],
   limitations: ['What was filtered for x86, IA-64 or RISC-V before it was compressed is proved to unpack, but not read.'],
-  magics: [{ offset: 0, bytes: magic }],
 
   detect(bytes) {
     if (!hasMagic(bytes)) return 'no';

@@ -75,10 +75,6 @@ export const zimage: Format = {
     { title: 'Linux arch/arm/boot/compressed/vmlinux.lds.S', url: 'https://github.com/torvalds/linux/blob/v6.12/arch/arm/boot/compressed/vmlinux.lds.S' },
   ],
   limitations: ['It has no checksum.', 'In kernels before 4.15 the compressed kernel is not looked for.'],
-  magics: [
-    { offset: start, bytes: magics.little },
-    { offset: start, bytes: magics.big },
-  ],
 
   detect(bytes) {
     const endian = bytes.length < headerLength ? undefined : endianOf(bytes);

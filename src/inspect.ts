@@ -404,6 +404,7 @@ class Inspector {
       if (index === 0) findings.push(finding('format-unknown', piece.region, { found }));
       else findings.push(finding('data-unknown', piece.region, { length: piece.region.length, found }));
     });
+    if (all[0]?.region.kind !== 'unknown') findings.push(...displacedStart(window, all));
     // A piece that is labelled after its payload would give all of them the same name.
     const regions = all.map((piece) => (piece.format === undefined ? piece.region : { ...piece.region, label: piece.format.id }));
     const layer: Layer = {
@@ -428,6 +429,23 @@ class Inspector {
     this.kinds.set(rest, this.kinds.get(layer) ?? 'unknown');
     return rest;
   }
+}
+
+/** What can only lie on an erase-block boundary tells whether the slice around it begins on one. */
+function displacedStart(window: Window, pieces: readonly Piece[]): LocalFinding[] {
+  const starts = [window.offset];
+  for (const { region: place, format } of pieces) {
+    if (format === undefined) continue;
+    const { alignment = 1 } = format;
+    if (starts.some((start) => (place.offset - start) % alignment === 0)) {
+      starts.push(place.offset);
+      continue;
+    }
+    const surplus = (place.offset - window.offset) % alignment;
+    const range = { offset: window.offset, length: place.offset + place.length - window.offset };
+    return [finding('start-displaced', range, { what: format.title.toLowerCase(), at: place.offset, missing: alignment - surplus, surplus })];
+  }
+  return [];
 }
 
 /** Puts pieces in the place of a payload's region. */

@@ -142,6 +142,13 @@ export const findingKinds = {
     (a) => `${a.length} bytes lie behind the end of the ${a.format} image and belong to nothing`,
     'Something was appended after the image was made. Vendor pages that compare lengths refuse such a file.',
   ),
+  'start-displaced': kind<{ what: string; at: number; missing: number; surplus: number }>(
+    'warning',
+    'The image begins in the wrong place',
+    (a) =>
+      `The ${a.what} at ${hexOffset(a.at)} stands on no erase-block boundary: ${a.missing} bytes are missing in front of the image, or ${a.surplus} are too many`,
+    'A header or boot loader was cut off at the wrong place, or something was put in front. Written to flash like this the kernel or its settings will not be found. Use the original file.',
+  ),
   'metadata-displaced': kind<{ length: number }>(
     'error',
     'Metadata is not at the end',

@@ -115,6 +115,8 @@ export interface Format<Input = unknown> {
   readonly limitations: readonly string[];
   /** By which it is looked for inside of bytes that nothing else explains; only ones that `detect` can then prove. */
   readonly magics?: readonly Magic[];
+  /** In flash it begins at a multiple of this, counted from the start of the flash or of something in front of it. */
+  readonly alignment?: number;
   /** Never throws; looks at a bounded number of bytes. */
   detect(bytes: Uint8Array): Confidence;
   /** For trailers and footers instead of `detect`: where the one begins that ends (or should end) at the window's end; -1 if there is none. */

@@ -9,7 +9,7 @@
  */
 
 /** `length`: the stream is well formed but ends earlier or later than it should. `limit`: more than was allowed came out. */
-export type LzmaFailure = 'truncated' | 'corrupt' | 'length' | 'limit';
+type LzmaFailure = 'truncated' | 'corrupt' | 'length' | 'limit';
 
 export type LzmaResult =
   | { readonly ok: true; readonly bytes: Uint8Array /** Packed bytes that were read. */; readonly consumed: number }
@@ -24,7 +24,7 @@ export type LzmaResult =
     };
 
 /** The three numbers of the properties byte: bits of context, of position for literals, of position for the rest. */
-export interface LzmaProperties {
+interface LzmaProperties {
   readonly literalContext: number; // lc
   readonly literalPosition: number; // lp
   readonly position: number; // pb
@@ -363,7 +363,7 @@ function failure(decoder: Decoder, kind: LzmaFailure, reason = decoder.reason, u
 
 const success = (decoder: Decoder): LzmaResult => ({ ok: true, bytes: decoder.bytes, consumed: decoder.position });
 
-export interface LzmaParameters {
+interface LzmaParameters {
   /** The properties byte. */
   readonly properties: number;
   readonly dictionaryLength: number;
@@ -373,21 +373,26 @@ export interface LzmaParameters {
   readonly limit: number;
 }
 
+/** Fewer packed bytes than these prove nothing. */
+const enough = 128;
+
 /**
- * Whether bytes may be the beginning of an LZMA stream that gives `length` bytes (`null`: not known): unpacks that
- * much of it. Nothing but a real stream goes on for long without a match that points before its first byte, or
- * without running out into zeros.
+ * Whether bytes may be the beginning of an LZMA stream that gives `length` bytes (`null`: not known), or all of it:
+ * unpacks that much. Nothing but a real stream goes on for long without a match that points before its first byte,
+ * or without running out into zeros.
  */
 export function beginsLikeLzma(packed: Uint8Array, properties: number, length: number | null): boolean {
   const known = lzmaProperties(properties);
   if (known === undefined) return false;
-  const limit = packed.length * 16;
+  const limit = packed.length * 256;
   const decoder = new Decoder(packed, 0xffffffff, limit);
   decoder.resetState(known);
   if (decoder.start(0, packed.length) !== undefined || decoder.finished) return false;
-  const outcome = decoder.run(Math.min(limit, length ?? limit));
-  if (outcome === 'filled') return !decoder.finished || decoder.length === length;
-  return outcome === 'truncated' || (outcome === 'marker' && decoder.finished);
+  let outcome = decoder.run(Math.min(limit, length ?? limit));
+  if (outcome === 'filled' && decoder.length === length && decoder.finished) return true;
+  if (outcome === 'filled') outcome = decoder.run(limit);
+  if (outcome === 'marker') return decoder.finished;
+  return packed.length >= enough && (outcome === 'truncated' || (outcome === 'filled' && !decoder.finished));
 }
 
 /** Unpacks the LZMA stream that begins at the first of the bytes; what lies behind its end is left alone. */
