@@ -5,8 +5,10 @@
 import type { AnyFormat } from '../src/core/format.ts';
 import { eofMark } from './eof-mark.ts';
 import { ext4 } from './ext4.ts';
+import { fat } from './fat.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
+import { gpt } from './gpt.ts';
 import { mbr } from './mbr.ts';
 import { squashfs } from './squashfs.ts';
 import { trx } from './trx.ts';
@@ -18,7 +20,9 @@ export const formats: readonly AnyFormat[] = [
   uimage,
   trx,
   squashfs,
+  gpt,
   ext4,
+  fat,
   mbr,
   eofMark,
   flashSlice,
