@@ -356,7 +356,7 @@ export const fat: Format = {
   id: 'fat',
   title: 'FAT file system',
   summary: 'The boot partition of boards whose boot ROM or boot loader reads files: kernel, device trees, configuration.',
-  role: 'archive',
+  role: 'disk',
   kind: 'disk',
   references: [
     { title: 'Linux include/uapi/linux/msdos_fs.h', url: 'https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/msdos_fs.h' },

@@ -300,7 +300,7 @@ export const gpt: Format<GptInput> = {
     if (available < header.length) {
       const left = { offset: Math.min(sectorLength, bytes.length), length: Math.max(0, available) };
       findings.push(finding('header-truncated', left, { what: 'a GPT header', length: header.length, available: left.length }));
-      const { regions, end } = layOut(bytes, tables, [], bytes.length);
+      const { regions, end } = layOut(bytes, [...tables, region('header', 'GPT header, cut off', left.offset, left.length)], [], bytes.length);
       return { length: end, summary: 'GPT, cut off', fields: mbrFields, regions, checks: [], findings, identities: [], payloads: [] };
     }
     const primary = readTable(bytes, 1, sectorLength, 'primary', budget);

@@ -60,8 +60,8 @@ export interface MbrInput {
   readonly body: Uint8Array;
 }
 
-const isPossible = ({ status, type, start, sectors }: MbrEntry): boolean =>
-  (status === 0x00 || status === 0x80) && type !== 0 && start > 0 && sectors > 0 && start + sectors <= maximumSectors;
+const hasPlace = ({ start, sectors }: MbrEntry): boolean => start > 0 && sectors > 0 && start + sectors <= maximumSectors;
+const isPossible = (entry: MbrEntry): boolean => (entry.status === 0x00 || entry.status === 0x80) && entry.type !== 0 && hasPlace(entry);
 
 function overlap(entries: readonly MbrEntry[]): boolean {
   const sorted = [...entries].sort((a, b) => a.start - b.start);
@@ -148,14 +148,13 @@ function readChain(bytes: Uint8Array, extended: MbrEntry, entryAt: number, { lim
     if (!isEmptyEntry(logical)) {
       const at = offset + mbrEntryOffset(0);
       chain.fields.push(...mbrEntryFields(logical, `partition${number}`, at, partitionTypes.get(logical.type)));
-      const findings = entryFindings(logical, label, at);
-      chain.findings.push(...findings);
+      chain.findings.push(...entryFindings(logical, label, at));
       const entry = { offset: at, length: mbrEntry.length };
-      if (findings.length === 0 && sector + logical.start + logical.sectors > end) {
+      if (sector + logical.start + logical.sectors > end) {
         const actual = `up to sector ${sector + logical.start + logical.sectors - 1}`;
         chain.findings.push(finding('structure-invalid', entry, { what: `place of ${label}`, expected: `up to sector ${end - 1}`, actual }));
       }
-      if (findings.length === 0) {
+      if (hasPlace(logical)) {
         chain.partitions.push({
           label: `${label} (${typeName(logical.type)})`,
           offset: (sector + logical.start) * sectorLength,
@@ -217,9 +216,8 @@ export const mbr: Format<MbrInput> = {
       const at = mbrEntryOffset(index);
       const place = { offset: at, length: mbrEntry.length };
       fields.push(...mbrEntryFields(entry, `partition${index + 1}`, at, partitionTypes.get(entry.type)));
-      const wrong = entryFindings(entry, `partition ${index + 1}`, at);
-      findings.push(...wrong);
-      if (wrong.length > 0) return;
+      findings.push(...entryFindings(entry, `partition ${index + 1}`, at));
+      if (!hasPlace(entry)) return;
       const label = `partition ${index + 1} (${typeName(entry.type)})`;
       names.push(typeName(entry.type));
       end = Math.max(end, (entry.start + entry.sectors) * sectorLength);
