@@ -13,10 +13,11 @@ import { type CodedCheck, compare, crc32, crc32Of, withReplaced, zeros } from '.
 import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
-import { fromHex, hex, hexBytes, printable, printableUtf16, toBytes } from '../src/core/hex.ts';
+import { fromHex, hex, hexBytes, printable, printableUtf16 } from '../src/core/hex.ts';
 import type { Budget } from '../src/core/limits.ts';
 import {
   chs,
+  type Geometry,
   isEmptyEntry,
   layOut,
   mbrEntry,
@@ -79,6 +80,9 @@ export interface GptInput {
   readonly sectorLength?: 512 | 4096;
   /** The first sector as it is; without it a protective MBR is made as ptgen makes it. */
   readonly mbr?: Uint8Array;
+  /** In the protective MBR that is made. */
+  readonly diskSignature?: number;
+  readonly geometry?: Geometry;
   readonly diskGuid: string;
   readonly firstUsable: number;
   readonly lastUsable: number;
@@ -425,7 +429,7 @@ export const gpt: Format<GptInput> = {
       new DataView(written.buffer).setUint32(header.at.headerChecksum.offset, crc32(written), true);
       put(written, self, 'header');
     };
-    put(input.mbr ?? protectiveMbr(alternate), 0, 'protective MBR');
+    put(input.mbr ?? protectiveMbr(alternate, input), 0, 'protective MBR');
     putTable(1, alternate, entriesStart);
     if (backupEntriesStart !== undefined) putTable(alternate, 1, backupEntriesStart);
     return built;
@@ -440,11 +444,13 @@ function findBackup(bytes: Uint8Array, primary: Table, sectorLength: number): nu
 }
 
 /** As ptgen makes it: one partition over the whole disk. */
-function protectiveMbr(lastSector: number): Uint8Array {
-  const geometry = { heads: 16, sectors: 63 };
+function protectiveMbr(
+  lastSector: number,
+  { diskSignature = 0, geometry = { heads: 16, sectors: 63 } }: Pick<GptInput, 'diskSignature' | 'geometry'>,
+): Uint8Array {
   const start = 1;
   const values = { status: 0, chsStart: chs(start, geometry), type: protectiveType, chsEnd: chs(lastSector, geometry), start, sectors: lastSector };
   const entries = new Uint8Array(mbrSector.at.entries.length);
   entries.set(mbrEntry.write(values));
-  return mbrSector.write({ bootCode: toBytes(''), diskSignature: 0, reserved: 0, entries, signature: mbrSignature });
+  return mbrSector.write({ bootCode: new Uint8Array(0), diskSignature, reserved: 0, entries, signature: mbrSignature });
 }
