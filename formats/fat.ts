@@ -289,6 +289,12 @@ function readContent(bytes: Uint8Array, boot: BootSector, geometry: Geometry, li
   const found = (entry: LocalFinding): void => {
     if (content.findings.length < limits.shown) content.findings.push(entry);
   };
+  const isFull = (more: number, place: Range): boolean => {
+    if (content.regions.length + more <= limits.layers) return false;
+    found(finding('entries-too-many', place, { what: 'pieces of files and directories', limit: limits.layers }));
+    content.complete = false;
+    return true;
+  };
   const stretches = ({ ranges, damage }: Chain, length: number, place: Range, path: string): Range[] => {
     // In a cut file system what is missing is told once, for the whole.
     if (damage !== undefined && whole) {
@@ -298,18 +304,15 @@ function readContent(bytes: Uint8Array, boot: BootSector, geometry: Geometry, li
   };
   const fixedRoot = { ranges: [{ offset: geometry.rootOffset, length: geometry.rootLength }] };
   const rootChain = geometry.bits === 32 ? clusters.take(boot.rootCluster ?? 0) : fixedRoot;
-  const queue = [{ path: '', depth: 0, ranges: stretches(rootChain, everything, wide.at.rootCluster, 'the root directory') }];
+  const rootPlace = geometry.bits === 32 ? wide.at.rootCluster : narrow.at.rootEntries;
+  const queue = [{ path: '', depth: 0, place: rootPlace, ranges: stretches(rootChain, everything, rootPlace, 'the root directory') }];
   for (let directory = queue.pop(); directory !== undefined; directory = queue.pop()) {
     const directoryName = directory.path === '' ? 'root directory' : `directory ${directory.path}`;
+    if (isFull(directory.ranges.length, directory.place)) return content;
     for (const { offset, length } of directory.ranges) content.regions.push(region('metadata', directoryName, offset, length));
     for (const entry of readDirectory(bytes, directory.ranges, geometry.bits)) {
       const path = `${directory.path}${entry.name}`;
       const place = { offset: entry.offset, length: directoryEntry.length };
-      if (content.regions.length >= limits.layers) {
-        found(finding('entries-too-many', place, { what: 'pieces of files and directories', limit: limits.layers }));
-        content.complete = false;
-        return content;
-      }
       if (hasSlash(entry.name)) {
         found(finding('path-unsafe', place, { path, reason: 'has a slash in one name' }));
         continue;
@@ -319,14 +322,15 @@ function readContent(bytes: Uint8Array, boot: BootSector, geometry: Geometry, li
           found(finding('nesting-too-deep', place, { limit: limits.depth }));
           continue;
         }
-        queue.push({ path: `${path}/`, depth: directory.depth + 1, ranges: stretches(clusters.take(entry.cluster), everything, place, path) });
+        queue.push({ path: `${path}/`, depth: directory.depth + 1, place, ranges: stretches(clusters.take(entry.cluster), everything, place, path) });
         continue;
       }
       if (content.fields.length < limits.shown) content.fields.push({ name: 'file', ...place, value: path, meaning: byteCount(entry.length) });
       if (entry.length === 0) continue;
       const chain = clusters.take(entry.cluster, Math.ceil(entry.length / geometry.clusterLength));
       const data = stretches(chain, entry.length, place, path);
-      for (const { offset, length } of data.slice(0, limits.layers)) content.regions.push(region('payload', path, offset, length));
+      if (isFull(data.length, place)) return content;
+      for (const { offset, length } of data) content.regions.push(region('payload', path, offset, length));
       if (data.length === 0) continue;
       const gathered = data.length > 1 ? { gathered: { bytes: gather(bytes, data), by: 'fat' } } : {};
       content.payloads.push({ label: path, ranges: data, ...gathered, content: 'one' });

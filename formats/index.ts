@@ -3,6 +3,7 @@
  * magic number never takes what a stronger one proves.
  */
 import type { AnyFormat } from '../src/core/format.ts';
+import { egon } from './egon.ts';
 import { eofMark } from './eof-mark.ts';
 import { ext4 } from './ext4.ts';
 import { fat } from './fat.ts';
@@ -19,6 +20,7 @@ export const formats: readonly AnyFormat[] = [
   fwtool,
   uimage,
   trx,
+  egon,
   squashfs,
   gpt,
   ext4,
