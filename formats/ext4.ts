@@ -176,7 +176,7 @@ function contradictions(block: Superblock): [field: keyof Superblock, expected: 
   if (found.length > 0) return found;
   const { blocks, groups } = geometryOf(block);
   if (blocks <= firstDataBlock) found.push(['blocks', `more than ${firstDataBlock}`, blocks]);
-  else if (inodes !== groups * inodesPerGroup) found.push(['inodes', `${groups} groups of ${inodesPerGroup}`, inodes]);
+  else if (inodes !== groups * inodesPerGroup) found.push(['inodes', String(groups * inodesPerGroup), inodes]);
   return found;
 }
 
@@ -204,7 +204,7 @@ function groupCheck(bytes: Uint8Array, block: Superblock, { groups, descriptorLe
     if (stored !== computed) break;
   }
   return compare({
-    code: 'metadata-checksum-mismatch',
+    code: 'header-checksum-mismatch',
     name: 'group-descriptors',
     algorithm: modern ? 'crc32c' : 'crc16',
     stored: shown.stored,

@@ -17,6 +17,13 @@ import { fwtool } from './fwtool.ts';
 import { imagetag } from './imagetag.ts';
 import { linuxImage } from './linux-image.ts';
 import { lzma } from './lzma.ts';
+import { egon } from './egon.ts';
+import { eofMark } from './eof-mark.ts';
+import { ext4 } from './ext4.ts';
+import { fat } from './fat.ts';
+import { flashSlice } from './flash-slice.ts';
+import { fwtool } from './fwtool.ts';
+import { gpt } from './gpt.ts';
 import { mbr } from './mbr.ts';
 import { netgearChk } from './netgear-chk.ts';
 import { netgearDni } from './netgear-dni.ts';
@@ -56,7 +63,11 @@ export const formats: readonly AnyFormat[] = [
   squashfs,
   sysupgradeTar,
   tar,
+  egon,
+  squashfs,
+  gpt,
   ext4,
+  fat,
   mbr,
   xz,
   elf,

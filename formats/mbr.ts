@@ -13,41 +13,28 @@ import { finding, type LocalFinding } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
 import { hexBytes, latin1 } from '../src/core/hex.ts';
 import type { Budget } from '../src/core/limits.ts';
-import { layOut, type Partition } from '../src/core/partitions.ts';
-import { hex8, hex16, hex32, bytes as raw, struct, u32, type ValuesOf } from '../src/core/struct.ts';
+import {
+  chs,
+  type Geometry,
+  isEmptyEntry,
+  layOut,
+  type MbrEntry,
+  mbrEntry,
+  mbrEntryFields,
+  mbrEntryOffset,
+  mbrSector,
+  mbrSignature,
+  type Partition,
+  readMbrEntries,
+} from '../src/core/partitions.ts';
 import type { Confidence, Field, Region } from '../src/core/types.ts';
 import { bootCodes, extendedTypes, partitionTypes, protectiveType } from './data/mbr.ts';
 
-const entryTable = {
-  status: hex8,
-  chsStart: raw(3),
-  type: hex8,
-  chsEnd: raw(3),
-  start: u32,
-  sectors: u32,
-};
-const entryStruct = struct('little', entryTable);
-type Entry = ValuesOf<typeof entryTable>;
-
-const header = struct('little', {
-  bootCode: raw(440),
-  diskSignature: hex32,
-  reserved: hex16, // 5A5A: the disk must not be written
-  entries: raw(64),
-  signature: hex16,
-});
-
-const sectorLength = header.length;
-const entryCount = 4;
-const signature = 0xaa55;
+const sectorLength = mbrSector.length;
 /** The first partition of any image begins in front of this sector: an image has less than 1 GiB. */
 const furthestStart = 2 * 1024 * 1024;
-
-/** Heads and sectors by which ptgen turns sector numbers into cylinders. */
-export interface Geometry {
-  readonly heads: number;
-  readonly sectors: number;
-}
+const maximumEntries = 4;
+const maximumSectors = 0x1_0000_0000;
 
 export interface MbrPartition {
   readonly type: number;
@@ -73,19 +60,12 @@ export interface MbrInput {
   readonly body: Uint8Array;
 }
 
-const entryOffset = (index: number): number => header.at.entries.offset + index * entryStruct.length;
+const hasPlace = ({ start, sectors }: MbrEntry): boolean => start > 0 && sectors > 0 && start + sectors <= maximumSectors;
+const isPossible = (entry: MbrEntry): boolean => (entry.status === 0x00 || entry.status === 0x80) && entry.type !== 0 && hasPlace(entry);
 
-function readEntries(bytes: Uint8Array, sector = 0): Entry[] {
-  return Array.from({ length: entryCount }, (_, index) => entryStruct.read(bytes, sector + entryOffset(index)));
-}
-
-const isEmpty = ({ status, type, start, sectors }: Entry): boolean => status === 0 && type === 0 && start === 0 && sectors === 0;
-const isPossible = ({ status, type, start, sectors }: Entry): boolean =>
-  (status === 0x00 || status === 0x80) && type !== 0 && start > 0 && sectors > 0 && start + sectors <= 0x1_0000_0000;
-
-function overlap(entries: readonly Entry[]): boolean {
+function overlap(entries: readonly MbrEntry[]): boolean {
   const sorted = [...entries].sort((a, b) => a.start - b.start);
-  return sorted.some((entry, index) => index > 0 && entry.start < (sorted[index - 1] as Entry).start + (sorted[index - 1] as Entry).sectors);
+  return sorted.some((entry, index) => index > 0 && entry.start < (sorted[index - 1] as MbrEntry).start + (sorted[index - 1] as MbrEntry).sectors);
 }
 
 /** Sectors that end in 55 AA too but hold no table: a FAT file system's first one, and a Linux kernel for x86. */
@@ -97,42 +77,20 @@ function isOtherBootSector(bytes: Uint8Array): boolean {
   return isFat || latin1(bytes.subarray(0x202, 0x206)) === 'HdrS';
 }
 
-/** `cylinder 32, head 3, sector 4`. */
-function cylinder([head = 0, sector = 0, low = 0]: Uint8Array): string {
-  return `cylinder ${((sector & 0xc0) << 2) | low}, head ${head}, sector ${sector & 0x3f}`;
-}
-
-/** The three bytes that ptgen writes; cylinders above 1023 wrap around. */
-function chs(sector: number, { heads, sectors }: Geometry): Uint8Array {
-  const track = Math.floor(sector / sectors);
-  const number = Math.floor(track / heads);
-  return Uint8Array.of(track % heads, ((sector % sectors) + 1) | ((number >> 2) & 0xc0), number & 0xff);
-}
-
 const typeName = (type: number): string => partitionTypes.get(type) ?? `type 0x${type.toString(16).padStart(2, '0')}`;
 
-function entryFields(entry: Entry, name: string, offset: number): Field[] {
-  const meanings = {
-    status: entry.status === 0x80 ? 'active' : entry.status === 0 ? 'not active' : 'not defined',
-    chsStart: cylinder(entry.chsStart),
-    chsEnd: cylinder(entry.chsEnd),
-    type: partitionTypes.get(entry.type) ?? 'not known',
-  };
-  return entryStruct.fields(entry, meanings, offset).map((field) => ({ ...field, name: `${name}.${field.name}` }));
-}
-
 /** What is wrong with an entry in use. */
-function entryFindings({ status, type, start, sectors }: Entry, name: string, offset: number): LocalFinding[] {
+function entryFindings({ status, type, start, sectors }: MbrEntry, name: string, offset: number): LocalFinding[] {
   const findings: LocalFinding[] = [];
-  const wrong = (field: keyof Entry, expected: string, actual: number): void => {
-    const at = { offset: offset + entryStruct.at[field].offset, length: entryStruct.at[field].length };
+  const wrong = (field: keyof MbrEntry, expected: string, actual: number): void => {
+    const at = { offset: offset + mbrEntry.at[field].offset, length: mbrEntry.at[field].length };
     findings.push(finding('structure-invalid', at, { what: `${field} of ${name}`, expected, actual }));
   };
   if (status !== 0x00 && status !== 0x80) wrong('status', '0 or 128', status);
   if (type === 0) wrong('type', 'not 0, for it is in use', type);
   if (start === 0) wrong('start', 'at least 1', start);
   if (sectors === 0) wrong('sectors', 'at least 1', sectors);
-  else if (start + sectors > 0x1_0000_0000) wrong('sectors', `at most ${0x1_0000_0000 - start}`, sectors);
+  else if (start + sectors > maximumSectors) wrong('sectors', `at most ${maximumSectors - start}`, sectors);
   return findings;
 }
 
@@ -143,7 +101,7 @@ function bootCodeName(code: Uint8Array): string {
 }
 
 const signatureDamaged = (sector: number, what: string, bytes: Uint8Array): LocalFinding => {
-  const offset = sector + header.at.signature.offset;
+  const offset = sector + mbrSector.at.signature.offset;
   return finding('magic-damaged', { offset, length: 2 }, { what, expected: '55aa', actual: hexBytes(bytes.subarray(offset, offset + 2)) });
 };
 
@@ -155,16 +113,16 @@ interface Chain {
 }
 
 /** Follows the chain of logical partitions; every link may be damaged or lead back. */
-function readChain(bytes: Uint8Array, extended: Entry, entryAt: number, { limits }: Budget): Chain {
+function readChain(bytes: Uint8Array, extended: MbrEntry, entryAt: number, { limits }: Budget): Chain {
   const chain: Chain = { fields: [], tables: [], partitions: [], findings: [] };
   const seen = new Set<number>();
   const end = extended.start + extended.sectors;
   let sector = extended.start;
   let link = entryAt;
-  for (let number = entryCount + 1; ; number += 1) {
+  for (let number = maximumEntries + 1; ; number += 1) {
     const offset = sector * sectorLength;
     const label = `partition ${number}`;
-    const linkPlace = { offset: link, length: entryStruct.length };
+    const linkPlace = { offset: link, length: mbrEntry.length };
     if (seen.size >= limits.shown) {
       chain.findings.push(finding('entries-too-many', linkPlace, { what: 'logical partitions', limit: limits.shown }));
       return chain;
@@ -182,22 +140,21 @@ function readChain(bytes: Uint8Array, extended: Entry, entryAt: number, { limits
     }
     seen.add(sector);
     chain.tables.push(region('header', `boot record of ${label}`, offset, sectorLength));
-    if (new DataView(bytes.buffer, bytes.byteOffset + offset).getUint16(header.at.signature.offset, true) !== signature) {
+    if (new DataView(bytes.buffer, bytes.byteOffset + offset).getUint16(mbrSector.at.signature.offset, true) !== mbrSignature) {
       chain.findings.push(signatureDamaged(offset, `the boot record of ${label}`, bytes));
       return chain;
     }
-    const [logical, next] = readEntries(bytes, offset) as [Entry, Entry, Entry, Entry];
-    if (!isEmpty(logical)) {
-      const at = offset + entryOffset(0);
-      chain.fields.push(...entryFields(logical, `partition${number}`, at));
-      const findings = entryFindings(logical, label, at);
-      chain.findings.push(...findings);
-      const entry = { offset: at, length: entryStruct.length };
-      if (findings.length === 0 && sector + logical.start + logical.sectors > end) {
+    const [logical, next] = readMbrEntries(bytes, offset) as [MbrEntry, MbrEntry, MbrEntry, MbrEntry];
+    if (!isEmptyEntry(logical)) {
+      const at = offset + mbrEntryOffset(0);
+      chain.fields.push(...mbrEntryFields(logical, `partition${number}`, at, partitionTypes.get(logical.type)));
+      chain.findings.push(...entryFindings(logical, label, at));
+      const entry = { offset: at, length: mbrEntry.length };
+      if (sector + logical.start + logical.sectors > end) {
         const actual = `up to sector ${sector + logical.start + logical.sectors - 1}`;
         chain.findings.push(finding('structure-invalid', entry, { what: `place of ${label}`, expected: `up to sector ${end - 1}`, actual }));
       }
-      if (findings.length === 0) {
+      if (hasPlace(logical)) {
         chain.partitions.push({
           label: `${label} (${typeName(logical.type)})`,
           offset: (sector + logical.start) * sectorLength,
@@ -206,9 +163,9 @@ function readChain(bytes: Uint8Array, extended: Entry, entryAt: number, { limits
         });
       }
     }
-    if (isEmpty(next)) return chain;
-    link = offset + entryOffset(1);
-    chain.fields.push(...entryFields(next, `linkTo${number + 1}`, link));
+    if (isEmptyEntry(next)) return chain;
+    link = offset + mbrEntryOffset(1);
+    chain.fields.push(...mbrEntryFields(next, `linkTo${number + 1}`, link, partitionTypes.get(next.type)));
     sector = extended.start + next.start;
   }
 }
@@ -227,13 +184,13 @@ export const mbr: Format<MbrInput> = {
 
   detect(bytes): Confidence {
     if (bytes.length < sectorLength || isOtherBootSector(bytes)) return 'no';
-    const entries = readEntries(bytes);
+    const entries = readMbrEntries(bytes);
     if (entries.some((entry) => entry.type === protectiveType) || latin1(bytes.subarray(sectorLength, sectorLength + 8)) === 'EFI PART') return 'no';
-    const used = entries.filter((entry) => !isEmpty(entry));
+    const used = entries.filter((entry) => !isEmptyEntry(entry));
     const possible = used.filter((entry) => isPossible(entry) && entry.start < furthestStart);
     if (possible.length === 0) return 'no';
     const strict = used.every(isPossible) && used.filter((entry) => entry.status === 0x80).length <= 1 && !overlap(used);
-    const [low, high] = bytes.subarray(header.at.signature.offset) as unknown as [number, number];
+    const [low, high] = bytes.subarray(mbrSector.at.signature.offset) as unknown as [number, number];
     if (low === 0x55 && high === 0xaa) return strict ? 'yes' : 'maybe';
     // One damaged byte in the signature: the entries must fit the file all the more.
     const fits = strict && possible.some((entry) => entry.start * sectorLength < bytes.length);
@@ -241,27 +198,26 @@ export const mbr: Format<MbrInput> = {
   },
 
   parse(bytes, { budget }): Reading<MbrInput> {
-    const values = header.read(bytes);
-    const entries = readEntries(bytes);
+    const values = mbrSector.read(bytes);
+    const entries = readMbrEntries(bytes);
     const meanings = { diskSignature: values.diskSignature === 0x5452574f ? '"OWRT"' : undefined };
-    const fields: Field[] = header
+    const fields: Field[] = mbrSector
       .fields(values, meanings)
       .filter((field) => field.name !== 'entries')
       .map((field) => (field.name === 'bootCode' ? { ...field, value: bootCodeName(values.bootCode) } : field));
-    const findings: LocalFinding[] = values.signature === signature ? [] : [signatureDamaged(0, 'the MBR', bytes)];
+    const findings: LocalFinding[] = values.signature === mbrSignature ? [] : [signatureDamaged(0, 'the MBR', bytes)];
     const tables: Region[] = [region('header', 'MBR', 0, sectorLength)];
     const partitions: Partition[] = [];
     const names: string[] = [];
-    const containers: (Entry & { label: string; place: Partition['entry'] })[] = [];
+    const containers: (MbrEntry & { label: string; place: Partition['entry'] })[] = [];
     let end = 0;
     entries.forEach((entry, index) => {
-      if (isEmpty(entry)) return;
-      const at = entryOffset(index);
-      const place = { offset: at, length: entryStruct.length };
-      fields.push(...entryFields(entry, `partition${index + 1}`, at));
-      const wrong = entryFindings(entry, `partition ${index + 1}`, at);
-      findings.push(...wrong);
-      if (wrong.length > 0) return;
+      if (isEmptyEntry(entry)) return;
+      const at = mbrEntryOffset(index);
+      const place = { offset: at, length: mbrEntry.length };
+      fields.push(...mbrEntryFields(entry, `partition${index + 1}`, at, partitionTypes.get(entry.type)));
+      findings.push(...entryFindings(entry, `partition ${index + 1}`, at));
+      if (!hasPlace(entry)) return;
       const label = `partition ${index + 1} (${typeName(entry.type)})`;
       names.push(typeName(entry.type));
       end = Math.max(end, (entry.start + entry.sectors) * sectorLength);
@@ -297,36 +253,36 @@ export const mbr: Format<MbrInput> = {
         bootCode: values.bootCode,
         diskSignature: values.diskSignature,
         reserved: values.reserved,
-        partitions: entries.map((entry) => (isEmpty(entry) ? null : entry)),
+        partitions: entries.map((entry) => (isEmptyEntry(entry) ? null : entry)),
         body: bytes.subarray(sectorLength, layout.end),
       }),
     };
   },
 
   build({ bootCode = new Uint8Array(0), diskSignature, reserved = 0, geometry = { heads: 16, sectors: 63 }, partitions, body }) {
-    if (bootCode.length > header.at.bootCode.length) {
-      throw new OwimgError('bad-value', `Cannot build an MBR with ${bootCode.length} bytes of boot code: there is room for ${header.at.bootCode.length}`);
+    if (bootCode.length > mbrSector.at.bootCode.length) {
+      throw new OwimgError('bad-value', `Cannot build an MBR with ${bootCode.length} bytes of boot code: there is room for ${mbrSector.at.bootCode.length}`);
     }
-    if (partitions.length > entryCount) {
-      throw new OwimgError('bad-value', `Cannot build an MBR with ${partitions.length} partitions: it has room for ${entryCount}`);
+    if (partitions.length > maximumEntries) {
+      throw new OwimgError('bad-value', `Cannot build an MBR with ${partitions.length} partitions: it has room for ${maximumEntries}`);
     }
-    const entries = new Uint8Array(header.at.entries.length);
+    const entries = new Uint8Array(mbrSector.at.entries.length);
     partitions.forEach((partition, index) => {
       if (partition === null) return;
       const { type, start, sectors, status = 0 } = partition;
       const { chsStart = chs(start, geometry), chsEnd = chs(start + sectors - 1, geometry) } = partition;
-      const entry: Entry = { status, chsStart, type, chsEnd, start, sectors };
+      const entry: MbrEntry = { status, chsStart, type, chsEnd, start, sectors };
       const wrong = entryFindings(entry, `partition ${index + 1}`, 0)[0];
       if (wrong !== undefined) throw new OwimgError('bad-value', wrong.message);
-      entries.set(entryStruct.write(entry), index * entryStruct.length);
+      entries.set(mbrEntry.write(entry), index * mbrEntry.length);
     });
     const image = new Uint8Array(sectorLength + body.length);
-    image.set(header.write({ bootCode, diskSignature, reserved, entries, signature }));
+    image.set(mbrSector.write({ bootCode, diskSignature, reserved, entries, signature: mbrSignature }));
     image.set(body, sectorLength);
     return image;
   },
 };
 
-function overlapsSectors({ start, sectors }: Entry, otherStart: number, otherSectors: number): boolean {
+function overlapsSectors({ start, sectors }: MbrEntry, otherStart: number, otherSectors: number): boolean {
   return start < otherStart + otherSectors && otherStart < start + sectors;
 }

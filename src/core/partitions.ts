@@ -1,11 +1,68 @@
-/** What partition tables of all kinds have in common: the stretches of a disk, and what lies between them. */
+/** What partition tables of all kinds have in common: the first sector, the stretches of a disk, and what lies between them. */
 import { finding, type LocalFinding } from './findings.ts';
 import { type Payload, region } from './format.ts';
 import { runLength } from './padding.ts';
-import type { Range, Region } from './types.ts';
+import { hex8, hex16, hex32, bytes as raw, struct, u32, type ValuesOf } from './struct.ts';
+import type { Field, Range, Region } from './types.ts';
 
-/** Smallest unit in which disks are counted. */
-const sectorLength = 512;
+const entryTable = { status: hex8, chsStart: raw(3), type: hex8, chsEnd: raw(3), start: u32, sectors: u32 };
+
+/** One of the four entries of an MBR. */
+export const mbrEntry = struct('little', entryTable);
+export type MbrEntry = ValuesOf<typeof entryTable>;
+
+/** The first sector: an MBR, or what stands in front of a GPT to protect it. */
+export const mbrSector = struct('little', {
+  bootCode: raw(440),
+  diskSignature: hex32,
+  reserved: hex16, // 5A5A: the disk must not be written
+  entries: raw(64),
+  signature: hex16,
+});
+export const mbrSignature = 0xaa55;
+
+const sectorLength = mbrSector.length;
+const mbrEntryCount = 4;
+
+/** Where an entry of the sector lies. */
+export const mbrEntryOffset = (index: number): number => mbrSector.at.entries.offset + index * mbrEntry.length;
+
+/** The four entries of the sector at `offset`. */
+export function readMbrEntries(bytes: Uint8Array, offset = 0): MbrEntry[] {
+  return Array.from({ length: mbrEntryCount }, (_, index) => mbrEntry.read(bytes, offset + mbrEntryOffset(index)));
+}
+
+export const isEmptyEntry = ({ status, type, start, sectors }: MbrEntry): boolean => status === 0 && type === 0 && start === 0 && sectors === 0;
+
+/** Heads and sectors by which ptgen turns sector numbers into cylinders. */
+export interface Geometry {
+  readonly heads: number;
+  readonly sectors: number;
+}
+
+/** The three bytes that ptgen writes for a sector; cylinders above 1023 wrap around. */
+export function chs(sector: number, { heads, sectors }: Geometry): Uint8Array {
+  const track = Math.floor(sector / sectors);
+  const cylinder = Math.floor(track / heads);
+  return Uint8Array.of(track % heads, ((sector % sectors) + 1) | ((cylinder >> 2) & 0xc0), cylinder & 0xff);
+}
+
+/** `cylinder 32, head 3, sector 4`. */
+function chsText([head = 0, sector = 0, low = 0]: Uint8Array): string {
+  return `cylinder ${((sector & 0xc0) << 2) | low}, head ${head}, sector ${sector & 0x3f}`;
+}
+
+/** The fields of an entry, their names led by `name` and a dot. */
+export function mbrEntryFields(entry: MbrEntry, name: string, offset: number, typeName: string | undefined): Field[] {
+  const meanings = {
+    status: entry.status === 0x80 ? 'active' : entry.status === 0 ? 'not active' : 'not defined',
+    chsStart: chsText(entry.chsStart),
+    chsEnd: chsText(entry.chsEnd),
+    type: typeName ?? 'not known',
+  };
+  return mbrEntry.fields(entry, meanings, offset).map((field) => ({ ...field, name: `${name}.${field.name}` }));
+}
+
 /** Blank sectors that end a stretch of data; boot loaders have shorter gaps inside. */
 const separator = 8;
 /** Stretches that are told apart in one gap; more do not occur, and each costs the engine a look. */
@@ -64,7 +121,8 @@ function stretches(bytes: Uint8Array, start: number, end: number, label: string)
 
 /**
  * Lays partitions out between the stretches that the tables themselves take. What lies in front of the first
- * partition is where boot loaders live; it and what else lies in no partition is looked into as well.
+ * partition is where boot loaders live; it and what else lies in no partition is looked into as well. A
+ * partition may hold a whole disk again: installers carry one.
  *
  * @param end where the disk ends as its table says, if that is further than its last partition
  */
@@ -82,7 +140,7 @@ export function layOut(bytes: Uint8Array, tables: readonly Region[], partitions:
     const found = stretches(bytes, position, to, position < firstPartition ? 'boot loader area' : 'outside of partitions');
     layout.regions.push(...found);
     for (const { kind, label, offset, length } of found) {
-      if (kind === 'payload') layout.payloads.push({ label, ranges: [{ offset, length }], content: 'slice' });
+      if (kind === 'payload') layout.payloads.push({ label, ranges: [{ offset, length }], content: 'slice', mayRepeat: true });
     }
     position = to;
   };
@@ -104,7 +162,7 @@ export function layOut(bytes: Uint8Array, tables: readonly Region[], partitions:
     }
     layout.regions.push(region(kind, label, position, there));
     // Of an overlapping partition only the rest is shown: its beginning belongs to the other one.
-    if (entry !== undefined && !overlaps) layout.payloads.push({ label, ranges: [{ offset: position, length: there }] });
+    if (entry !== undefined && !overlaps) layout.payloads.push({ label, ranges: [{ offset: position, length: there }], mayRepeat: true });
     position += there;
   }
   gap(Math.min(end, bytes.length));
