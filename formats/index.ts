@@ -3,10 +3,16 @@
  * magic number never takes what a stronger one proves.
  */
 import type { AnyFormat } from '../src/core/format.ts';
+import { asusTrx } from './asus-trx.ts';
+import { buffaloBcast } from './buffalo-bcast.ts';
+import { cybertan } from './cybertan.ts';
 import { eofMark } from './eof-mark.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
 import { imagetag } from './imagetag.ts';
+import { netgearChk } from './netgear-chk.ts';
+import { netgearDni } from './netgear-dni.ts';
+import { seama } from './seama.ts';
 import { squashfs } from './squashfs.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
@@ -14,9 +20,15 @@ import { uimage } from './uimage.ts';
 // biome-ignore format: one line a format
 export const formats: readonly AnyFormat[] = [
   fwtool,
+  asusTrx,
   uimage,
   trx,
   imagetag,
+  cybertan,
+  netgearChk,
+  netgearDni,
+  buffaloBcast,
+  seama,
   squashfs,
   eofMark,
   flashSlice,

@@ -102,11 +102,11 @@ class Inspector {
     this.#searched = searched;
   }
 
-  /** The format at the window's first byte. `mark`s and `trailer`s only where asked for. */
+  /** The format at the window's first byte. `mark`s only where asked for, `trailer`s and `footer`s never. */
   detect(bytes: Uint8Array, atStart: boolean, compression?: string): AnyFormat | undefined {
     let maybe: AnyFormat | undefined;
     for (const format of this.#formats) {
-      if (format.role === 'trailer' || (atStart && format.role === 'mark')) continue;
+      if (format.role === 'trailer' || format.role === 'footer' || (atStart && format.role === 'mark')) continue;
       const confidence = format.detect(bytes);
       if (confidence === 'yes') return format;
       if (confidence === 'maybe' && (maybe === undefined || format.id === compression)) maybe = format;
@@ -152,6 +152,7 @@ class Inspector {
     const layer: Layer = {
       format: format.id,
       ...(walk.label === '' ? {} : { label: walk.label }),
+      ...(reading.summary === undefined ? {} : { summary: reading.summary }),
       offset: shift + start,
       length: reading.length,
       ...(walk.source === undefined ? {} : { source: walk.source }),
@@ -203,7 +204,7 @@ class Inspector {
       compression: payload.compression,
       source,
     };
-    const pieces = inherited.outer ? await this.file(inner, walk) : await this.walk(inner, walk);
+    const pieces = inherited.outer ? await this.file(inner, walk) : await this.#withFooter(inner, walk, payload.footer === true);
     const child = pieces[0];
     if (
       payload.compression !== undefined &&
@@ -281,30 +282,39 @@ class Inspector {
     return this.read(format, subWindow(window, 0, end), walk);
   }
 
-  /** A whole file, or what an archive held: trailers are taken off the end first; the outermost layer spans it all. */
-  async file(window: Window, walk: Walk): Promise<Piece[]> {
+  /** Takes trailers or footers off the window's end; they come back in the order of their bytes, with where the first one begins. */
+  async #takeOffEnd(window: Window, role: 'trailer' | 'footer', walk: Walk): Promise<{ behind: Piece[]; end: number }> {
     const bytes = bytesOf(window);
-    const trailers: { layer: Layer; format: AnyFormat; reading: Reading }[] = [];
-    const trailerFindings: LocalFinding[] = [];
+    const behind: Piece[] = [];
     let end = bytes.length;
-    for (let found = true; found && trailers.length < 8; ) {
+    for (let found = true; found && behind.length < 8; ) {
       found = false;
       for (const format of this.#formats) {
+        if (format.role !== role) continue;
         const start = format.locate?.(bytes.subarray(0, end)) ?? -1;
         if (start < 0 || start >= end) continue;
-        const trailer = await this.read(format, subWindow(window, 0, end), { ...walk, path: walk.path, label: '', source: undefined, outer: false });
-        trailers.unshift({ ...trailer, format });
+        const { layer, reading } = await this.read(format, subWindow(window, 0, end), { ...walk, label: '', source: undefined, outer: false });
+        behind.unshift({ region: region('metadata', format.id, layer.offset, layer.length), layer, format, reading });
         end = start;
         found = true;
         break;
       }
     }
+    return { behind, end };
+  }
+
+  async #withFooter(window: Window, walk: Walk, footer: boolean): Promise<Piece[]> {
+    const { behind, end } = footer ? await this.#takeOffEnd(window, 'footer', walk) : { behind: [], end: window.length };
+    return [...(await this.walk(subWindow(window, 0, end), walk)), ...behind];
+  }
+
+  /** A whole file, or what an archive held: trailers are taken off the end first; the outermost layer spans it all. */
+  async file(window: Window, walk: Walk): Promise<Piece[]> {
+    const trailerFindings: LocalFinding[] = [];
+    const { behind, end } = await this.#takeOffEnd(window, 'trailer', walk);
     const pieces = await this.walk(subWindow(window, 0, end), { ...walk, content: 'slice', unexplained: 'unknown', findings: trailerFindings });
     const layers = pieces.filter((piece) => piece.layer !== undefined && piece.format?.role !== 'mark');
     const only = layers.length === 1 && layers[0] === pieces[0] ? (layers[0] as Required<Piece>) : undefined;
-    const behind = trailers.map(
-      (trailer): Piece => ({ ...trailer, region: region('metadata', trailer.format.id, trailer.layer.offset, trailer.layer.length) }),
-    );
     const all = [...pieces, ...behind];
     const root = only === undefined ? this.#slice(window, walk, all, layers.length > 0, trailerFindings) : this.#extend(only, all, trailerFindings);
     return [{ region: region('payload', walk.label === '' ? root.layer.format : walk.label, window.offset, window.length), ...root }];
@@ -416,7 +426,10 @@ class Classifier {
     const stated = this.#stated.get(first) ?? 'unknown';
     if (root.regions[0]?.kind === 'padding' && stated === 'factory') return 'recovery';
     const role = this.#role(first);
-    return role === 'compressed' || role === 'data' ? 'kernel' : stated;
+    if (role === 'compressed' || role === 'data') return 'kernel';
+    // Some loaders want the kernel itself in a container that is marked as a file system.
+    const containers = root.children.filter((layer) => this.#role(layer) === 'kernel' || this.#role(layer) === 'rootfs');
+    return stated === 'rootfs' && role === 'kernel' && containers.length > 1 ? 'kernel' : stated;
   }
 
   /** An archive that holds one firmware file takes that file's kind. */

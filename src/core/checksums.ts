@@ -32,6 +32,23 @@ export function sum8(bytes: Uint8Array): number {
   return sum & 0xff;
 }
 
+/** Netgear's sum over several stretches: the sum of bytes and the sum of those sums, each folded to 16 bits. */
+export function netgearSum(...parts: readonly Uint8Array[]): number {
+  let sum = 0;
+  let sumOfSums = 0;
+  for (const part of parts) {
+    for (const byte of part) {
+      sum = (sum + byte) | 0;
+      sumOfSums = (sumOfSums + sum) | 0;
+    }
+  }
+  const fold = (value: number): number => {
+    const once = (value & 0xffff) + (value >>> 16);
+    return (once + (once >>> 16)) & 0xffff;
+  };
+  return ((fold(sumOfSums) << 16) | fold(sum)) >>> 0;
+}
+
 /** `count` zero bytes: the checksum field while the checksum over it is made. */
 export function zeros(count: number): Uint8Array {
   return new Uint8Array(count);

@@ -25,6 +25,8 @@ export type Role =
   | 'disk'
   /** Appended behind an image, found from the end of the file. Never the root. */
   | 'trailer'
+  /** At the end of a container's last payload, inside of its length and checksum. Never the root. */
+  | 'footer'
   /** A marker between padding. Never the root. */
   | 'mark'
   /** Read only inside of something else or by itself: a device tree. */
@@ -57,6 +59,8 @@ export interface Payload {
   readonly content?: 'one' | 'slice' | 'opaque';
   /** It may be the same format again without anything being wrong. */
   readonly mayRepeat?: boolean;
+  /** Vendors keep a block of their own at its end: a format with role `footer` is looked for there. */
+  readonly footer?: boolean;
 }
 
 /** What one format says of a window. All offsets count from the window's first byte. */
@@ -106,7 +110,7 @@ export interface Format<Input = unknown> {
   readonly magics?: readonly Magic[];
   /** Never throws; looks at a bounded number of bytes. */
   detect(bytes: Uint8Array): Confidence;
-  /** For trailers instead of `detect`: where the trailer begins that ends (or should end) at the window's end; -1 if there is none. */
+  /** For trailers and footers instead of `detect`: where the one begins that ends (or should end) at the window's end; -1 if there is none. */
   locate?(bytes: Uint8Array): number;
   /** Called after `detect` or `locate`; damage becomes findings. */
   parse(bytes: Uint8Array, context: ParseContext): Reading<Input> | Promise<Reading<Input>>;
