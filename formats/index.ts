@@ -7,13 +7,20 @@ import { asusTrx } from './asus-trx.ts';
 import { buffaloBcast } from './buffalo-bcast.ts';
 import { cybertan } from './cybertan.ts';
 import { eofMark } from './eof-mark.ts';
+import { ext4 } from './ext4.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
-import { imagetag } from './imagetag.ts';
 import { netgearChk } from './netgear-chk.ts';
 import { netgearDni } from './netgear-dni.ts';
 import { seama } from './seama.ts';
+import { lzma } from './lzma.ts';
+import { imagetag } from './imagetag.ts';
+import { mbr } from './mbr.ts';
 import { squashfs } from './squashfs.ts';
+import { tplinkV1 } from './tplink-v1.ts';
+import { tplinkV2 } from './tplink-v2.ts';
+import { sysupgradeTar } from './sysupgrade-tar.ts';
+import { tar } from './tar.ts';
 import { trx } from './trx.ts';
 import { uimage } from './uimage.ts';
 
@@ -23,13 +30,20 @@ export const formats: readonly AnyFormat[] = [
   asusTrx,
   uimage,
   trx,
-  imagetag,
   cybertan,
   netgearChk,
   netgearDni,
   buffaloBcast,
   seama,
+  tplinkV1,
+  tplinkV2,
+  imagetag,
   squashfs,
+  sysupgradeTar,
+  tar,
+  ext4,
+  mbr,
   eofMark,
+  lzma,
   flashSlice,
 ];

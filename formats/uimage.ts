@@ -93,6 +93,18 @@ function provenVariant(bytes: Uint8Array): Variant | undefined {
   return variants.find((variant) => bytes.length >= variant.covered && headerCrc(bytes, variant) === stored);
 }
 
+/** The magic number, written wrongly, with which the header CRC is right. */
+function intendedMagic(bytes: Uint8Array): number | undefined {
+  const replaced = bytes.slice(0, header.length);
+  const view = new DataView(replaced.buffer);
+  const { os, architecture, type, compression } = header.read(replaced);
+  if ([operatingSystems[os], architectures[architecture], imageTypes[type], compressions[compression]].includes(undefined)) return undefined;
+  return [...magics.keys()].find((magic) => {
+    view.setUint32(0, magic);
+    return headerCrc(replaced, standard) === view.getUint32(4);
+  });
+}
+
 /** With a damaged header the data CRC may still tell where the data begins. */
 function likelyVariant(bytes: Uint8Array, dataLength: number, dataChecksum: number): Variant {
   const fits = (variant: Variant): boolean =>
@@ -182,7 +194,8 @@ export const uimage: Format<UimageInput> = {
     if (bytes.length < header.length) return magic === standardMagic ? 'maybe' : 'no';
     if (provenVariant(bytes) !== undefined) return 'yes';
     if (magic === standardMagic) return 'maybe';
-    if (magic === squashfsMagic || (magic !== reversedMagic && !magics.has(magic))) return 'no';
+    if (magic === squashfsMagic) return 'no';
+    if (magic !== reversedMagic && !magics.has(magic)) return intendedMagic(bytes) === undefined ? 'no' : 'maybe';
     const { os, architecture, type, compression } = header.read(bytes);
     const plausible = [os, architecture, type].every((value) => value > 0) && imageTypes[type] !== undefined && operatingSystems[os] !== undefined;
     return plausible && architectures[architecture] !== undefined && compressions[compression] !== undefined ? 'maybe' : 'no';
@@ -206,6 +219,10 @@ export const uimage: Format<UimageInput> = {
     if (magic === reversedMagic) {
       findings.push(
         finding('magic-damaged', header.at.magic, { what: 'the uImage', expected: hex(standardMagic), actual: `${hex(magic)}, the same in reverse` }),
+      );
+    } else if (!magics.has(magic) && proven === undefined) {
+      findings.push(
+        finding('magic-damaged', header.at.magic, { what: 'the uImage', expected: hex(intendedMagic(bytes) ?? standardMagic), actual: hex(magic) }),
       );
     } else if (!magics.has(magic)) findings.push(finding('magic-unusual', header.at.magic, { what: 'the uImage', actual: hex(magic) }));
     if (!whole) findings.push(lengthBeyondEnd('the data', header.at.dataLength, dataLength, available, bytes.length));

@@ -55,6 +55,8 @@ interface Walk {
   readonly compression?: string | undefined;
   /** Whether everything around is an archive or a compressed stream, so that this is still "the file". */
   readonly outer: boolean;
+  /** One of several files in an archive: not each has to be firmware. */
+  readonly member?: boolean;
   readonly source?: Source | undefined;
   /** Findings of the walk itself, for the layer that holds the stretch. */
   readonly findings: LocalFinding[];
@@ -66,6 +68,9 @@ const subWindow = (window: Window, offset: number, length = window.length - offs
   length,
 });
 const bytesOf = (window: Window): Uint8Array => window.space.bytes.subarray(window.offset, window.offset + window.length);
+
+/** Whether what the format holds is a file again, and not the part of an image. */
+const packsFiles = (format: AnyFormat): boolean => format.role === 'archive' || (format.role === 'compressed' && format.kind === 'archive');
 
 /** Maps a stretch of a space to the file; pieces, because a gathered space lies scattered. */
 function placesInFile(space: Space, range: Range): Range[] {
@@ -137,7 +142,7 @@ class Inspector {
     const reading = given ?? ((await format.parse(bytesOf(window), context)) as Reading);
     const start = reading.start ?? 0;
     const path = walk.path === '' ? format.id : `${walk.path}/${format.id}`;
-    const outer = walk.outer && (format.role === 'archive' || format.role === 'compressed');
+    const outer = walk.outer && packsFiles(format);
     const local: LocalFinding[] = [...reading.checks.filter((check) => check.ok === false).map(failedCheck), ...reading.findings];
     const children: Layer[] = [];
     let regions: Region[] = reading.regions.filter((entry) => entry.length > 0);
@@ -146,6 +151,10 @@ class Inspector {
       if (pieces === null) continue;
       children.push(...pieces.flatMap((piece) => (piece.layer === undefined ? [] : [piece.layer])));
       if (payload.unpacked === undefined && payload.gathered === undefined) regions = replaceRegion(regions, payload.ranges[0] as Range, pieces, window.offset);
+    }
+    const searched = format.role === 'archive' && outer && !local.some((entry) => entry.severity === 'error');
+    if (searched && children.length === 0) {
+      local.push(finding('archive-without-firmware', { offset: start, length: reading.length }, { count: reading.payloads.length }));
     }
     const shift = window.offset;
     const moved = <T extends Range>(entry: T): T => ({ ...entry, offset: entry.offset + shift });
@@ -202,11 +211,14 @@ class Inspector {
       // What an archive held is a file again: anything may follow anything in it.
       content: payload.content ?? (inherited.outer ? 'slice' : 'one'),
       compression: payload.compression,
+      member: parent.role === 'archive',
       source,
     };
     const pieces = inherited.outer ? await this.file(inner, walk) : await this.#withFooter(inner, walk, payload.footer === true);
     const child = pieces[0];
-    if (
+    if (child?.format?.id === parent.id && payload.mayRepeat !== true && parent.role !== 'archive') {
+      findings.push(finding('wrapped-twice', { offset: first.offset, length: Math.min(first.length, child.layer?.length ?? 0) }, { format: parent.id }));
+    } else if (
       payload.compression !== undefined &&
       payload.compression !== 'none' &&
       this.#known.has(payload.compression) &&
@@ -215,9 +227,6 @@ class Inspector {
     ) {
       const actual = child?.format === undefined ? `not (it begins with ${hexBytes(bytesOf(inner).subarray(0, 8))})` : child.format.id;
       findings.push(finding('compression-mismatch', first, { expected: payload.compression, actual }));
-    }
-    if (child?.format?.id === parent.id && payload.mayRepeat !== true && parent.role !== 'archive') {
-      findings.push(finding('wrapped-twice', { offset: first.offset, length: Math.min(first.length, child.layer?.length ?? 0) }, { format: parent.id }));
     }
     return pieces;
   }
@@ -314,6 +323,8 @@ class Inspector {
     const { behind, end } = await this.#takeOffEnd(window, 'trailer', walk);
     const pieces = await this.walk(subWindow(window, 0, end), { ...walk, content: 'slice', unexplained: 'unknown', findings: trailerFindings });
     const layers = pieces.filter((piece) => piece.layer !== undefined && piece.format?.role !== 'mark');
+    // A read-me beside the firmware is nothing to worry about.
+    if (walk.member === true && layers.length === 0 && trailers.length === 0) return [{ region: region('payload', walk.label, window.offset, window.length) }];
     const only = layers.length === 1 && layers[0] === pieces[0] ? (layers[0] as Required<Piece>) : undefined;
     const all = [...pieces, ...behind];
     const root = only === undefined ? this.#slice(window, walk, all, layers.length > 0, trailerFindings) : this.#extend(only, all, trailerFindings);
@@ -409,9 +420,12 @@ class Classifier {
 
   kind(root: Layer): Kind {
     const stated = root.format === sliceId ? this.#slice(root) : (this.#stated.get(root) ?? 'unknown');
-    if (stated === 'archive') return this.#archive(root);
     // Appended metadata makes an image one for sysupgrade, whatever header it has.
     const metadata = root.children.some((layer) => this.#role(layer) === 'trailer' && this.#stated.get(layer) === 'sysupgrade');
+    if (stated === 'archive') {
+      const inside = this.#archive(root);
+      return metadata && inside === 'archive' ? 'sysupgrade' : inside;
+    }
     if (stated === 'factory') return metadata ? 'sysupgrade' : 'factory';
     if (stated !== 'kernel') return stated;
     if (allLayers(root).some((layer) => this.#role(layer) === 'rootfs')) return 'sysupgrade';

@@ -25,6 +25,36 @@ export function crc0(bytes: Uint8Array): number {
   return ~crc32(bytes, 0xffffffff) >>> 0;
 }
 
+/** The table of a reflected CRC, from its reversed polynomial. */
+function crcTable(polynomial: number): Uint32Array {
+  const table = new Uint32Array(256);
+  for (let byte = 0; byte < 256; byte += 1) {
+    let value = byte;
+    for (let bit = 0; bit < 8; bit += 1) value = value & 1 ? (value >>> 1) ^ polynomial : value >>> 1;
+    table[byte] = value;
+  }
+  return table;
+}
+
+const crc32cTable = crcTable(0x82f63b78);
+const crc16Table = crcTable(0xa001);
+
+const reflectedCrc = (table: Uint32Array, bytes: Uint8Array, seed: number): number => {
+  let value = seed;
+  for (const byte of bytes) value = (table[(value ^ byte) & 0xff] as number) ^ (value >>> 8);
+  return value >>> 0;
+};
+
+/** CRC-32C (Castagnoli) without the final inversion, as Linux' `crc32c()`: ext4, btrfs. `seed` goes on from a former result. */
+export function crc32c(bytes: Uint8Array, seed = 0xffffffff): number {
+  return reflectedCrc(crc32cTable, bytes, seed);
+}
+
+/** CRC-16 (ANSI, reflected) as Linux' `crc16()`: ext4's group descriptors. `seed` goes on from a former result. */
+export function crc16(bytes: Uint8Array, seed = 0xffff): number {
+  return reflectedCrc(crc16Table, bytes, seed);
+}
+
 /** Sum of bytes, modulo 256. */
 export function sum8(bytes: Uint8Array): number {
   let sum = 0;

@@ -165,6 +165,13 @@ export const findingKinds = {
     'The image carries a message for the one who upgrades',
     (a) => `The image says to older systems: "${a.message}"`,
   ),
+  'bootloader-inside': kind<{ length: number; distance: number }>(
+    'note',
+    'A boot loader is inside',
+    (a) =>
+      `A boot loader of ${a.length} bytes is inside; the firmware itself begins ${a.distance} (${hexOffset(a.distance)}) bytes behind the start of this header`,
+    "The vendor's web page writes both. sysupgrade, mtd and a boot loader's prompt take the firmware alone and would put the boot loader where the kernel belongs: take it off with owimg strip first.",
+  ),
   'signature-unverified': kind<{ length: number }>(
     'note',
     'Signature present, not verified',
@@ -227,7 +234,7 @@ export const findingKinds = {
   'lzma-dictionary-invalid': kind<{ actual: number }>(
     'error',
     'LZMA dictionary size is not possible',
-    (a) => `The LZMA dictionary size is ${a.actual}: expected a power of two or the sum of two neighbouring ones`,
+    (a) => `The LZMA dictionary size is ${a.actual}: expected a power of two, the sum of two neighbouring ones, or whole MiB`,
     'Boot loaders say "LZMA ERROR 1" and stop. The header is damaged or was made by a broken tool.',
   ),
   'nesting-too-deep': kind<{ limit: number }>(
@@ -265,6 +272,33 @@ export const findingKinds = {
     'The root file system is cut off',
     (a) => `The file system needs ${a.claimed} bytes but only ${a.available} are there, ${a.missing} are missing`,
     `The file is cut off. A device would boot and fail to mount its root. Do not flash it. ${again}`,
+  ),
+  'partition-beyond-end': kind<{ partition: string; claimed: number; available: number }>(
+    'note',
+    'A partition reaches beyond the end of the image',
+    (a) =>
+      a.available === 0
+        ? `The image holds nothing of ${a.partition} (${a.claimed} bytes)`
+        : `The image ends inside of ${a.partition}: it holds ${a.available} of ${a.claimed} bytes`,
+    'Usual for OpenWrt, which leaves out what a partition has behind its file system. If the file should hold more, compare its SHA-256 with the published one.',
+  ),
+  'partition-overlap': kind<{ first: string; second: string }>(
+    'error',
+    'Two partitions overlap',
+    (a) => `${a.second} begins before ${a.first} ends`,
+    `The partition table is damaged or was edited wrongly: writing to one partition would destroy the other. Do not flash it. ${again}`,
+  ),
+  'backup-missing': kind<{ what: string; at: string }>(
+    'note',
+    'A backup is missing',
+    (a) => `There is no backup of ${a.what} at ${a.at}, where it should be`,
+    'Usual for OpenWrt, whose ptgen writes none by default. It boots all the same; partition tools offer to write one.',
+  ),
+  'backup-differs': kind<{ what: string; difference: string }>(
+    'warning',
+    'A backup differs',
+    (a) => `The backup of ${a.what} says something else: ${a.difference}`,
+    'One of the two was changed without the other. Which one counts depends on who reads it: repair it with a partition or file system tool, or use the original file.',
   ),
   'configuration-missing': kind<{ name: string }>(
     'error',
