@@ -227,7 +227,7 @@ function checkHashes(bytes: Uint8Array, { node, data, whole }: Image, complete: 
     const covers = [...(data === undefined ? [] : [data]), value.value];
     if (known.compute === undefined || data === undefined || !whole) {
       const expected = hexBytes(slice(bytes, value.value));
-      checks.push({ code: 'hash-mismatch', name, algorithm, ok: null, expected, actual: null, covers });
+      checks.push({ code: 'hash-mismatch', name, algorithm, ok: null, expected, actual: null, at: value.value, covers });
       continue;
     }
     const actual = computed.get(algorithm) ?? known.compute(slice(bytes, data));

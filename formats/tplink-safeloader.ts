@@ -396,6 +396,7 @@ export const tplinkSafeloader: Format<SafeloaderInput> = {
             ok: null,
             expected: hexBytes(values.md5),
             actual: null,
+            at: preamble.at.md5,
             covers: [preamble.at.md5],
           }
         : compare({

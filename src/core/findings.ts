@@ -143,7 +143,7 @@ export const findingKinds = {
     'Something was appended after the image was made. Vendor pages that compare lengths refuse such a file.',
   ),
   'start-displaced': kind<{ what: string; at: number; missing: number; surplus: number }>(
-    'warning',
+    'error',
     'The image begins in the wrong place',
     (a) =>
       `The ${a.what} at ${hexOffset(a.at)} stands on no erase-block boundary: ${a.missing} bytes are missing in front of the image, or ${a.surplus} are too many`,
