@@ -15,11 +15,12 @@ import { lzma } from './lzma.ts';
 import { mbr } from './mbr.ts';
 import { netgearChk } from './netgear-chk.ts';
 import { netgearDni } from './netgear-dni.ts';
+import { safeloaderRecord } from './safeloader-record.ts';
 import { seama } from './seama.ts';
 import { squashfs } from './squashfs.ts';
-import { tplinkSafeloader } from './tplink-safeloader.ts';
 import { sysupgradeTar } from './sysupgrade-tar.ts';
 import { tar } from './tar.ts';
+import { tplinkSafeloader } from './tplink-safeloader.ts';
 import { tplinkV1 } from './tplink-v1.ts';
 import { tplinkV2 } from './tplink-v2.ts';
 import { trx } from './trx.ts';
@@ -46,6 +47,7 @@ export const formats: readonly AnyFormat[] = [
   ext4,
   mbr,
   eofMark,
+  safeloaderRecord,
   lzma,
   flashSlice,
 ];
