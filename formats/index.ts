@@ -27,13 +27,14 @@ import { gpt } from './gpt.ts';
 import { mbr } from './mbr.ts';
 import { netgearChk } from './netgear-chk.ts';
 import { netgearDni } from './netgear-dni.ts';
+import { safeloaderRecord } from './safeloader-record.ts';
 import { seama } from './seama.ts';
 import { gzip } from './gzip.ts';
 import { jffs2 } from './jffs2.ts';
 import { squashfs } from './squashfs.ts';
-import { tplinkSafeloader } from './tplink-safeloader.ts';
 import { sysupgradeTar } from './sysupgrade-tar.ts';
 import { tar } from './tar.ts';
+import { tplinkSafeloader } from './tplink-safeloader.ts';
 import { tplinkV1 } from './tplink-v1.ts';
 import { tplinkV2 } from './tplink-v2.ts';
 import { trx } from './trx.ts';
@@ -79,6 +80,7 @@ export const formats: readonly AnyFormat[] = [
   squashfs,
   jffs2,
   eofMark,
+  safeloaderRecord,
   lzma,
   flashSlice,
 ];

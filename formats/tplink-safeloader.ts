@@ -7,8 +7,8 @@
  * the length itself is not covered. In TP-Link's own qNew images the MD5 stands in front of the length, which
  * does not count these 20 bytes, and nobody knows what it covers.
  *
- * `soft-version`, `support-list` and `extra-para` have a length and a zero in front (32 bits each), and one
- * byte 00 or FF behind, or not. `support-list` names the devices; the web page refuses all others.
+ * `support-list` names the devices; the web page refuses all others. It, `soft-version` and `extra-para` are
+ * records with a length in front: core/safeloader-metadata.ts.
  *
  * Layout and writer: firmware-utils tplink-safeloader.c.
  */
@@ -18,7 +18,8 @@ import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/finding
 import { explainFiller, type Format, type Payload, type Reading, region, tile, truncatedHeader } from '../src/core/format.ts';
 import { fromHex, hexBytes, hexOffset, latin1, printable, toBytes } from '../src/core/hex.ts';
 import { paddingLength } from '../src/core/padding.ts';
-import { bytes as raw, struct, u8, u32 } from '../src/core/struct.ts';
+import { type RecordName, readRecord } from '../src/core/safeloader-metadata.ts';
+import { bytes as raw, struct, u32 } from '../src/core/struct.ts';
 import type { Confidence, Field, Identity, Range, Region } from '../src/core/types.ts';
 
 const preambles = {
@@ -31,8 +32,6 @@ const qNewHeaderLength = 0x3c;
 const tableLength = 0x800;
 /** No flash chip of these devices is larger. */
 const largestImage = 256 * 1024 * 1024;
-/** The flash keeps at most 64 KiB for any of the partitions that are about the image. */
-const largestMetadata = 1024 * 1024;
 const signatureLength = 128;
 const salt = fromHex('7a2b15ed9b98596de504ab44ac2a9f4e');
 const tableWord = 'fwup-ptn ';
@@ -43,19 +42,6 @@ const qNewMark = '?NEW';
 const cloudMark = 'fw-type:Cloud';
 
 const number = struct('big', { value: u32 });
-const metaHeader = struct('big', { length: u32, zero: u32 });
-const softVersion = struct('big', {
-  pad: u8,
-  major: u8,
-  minor: u8,
-  patch: u8,
-  yearHigh: u8, // this and the next three are binary coded decimal
-  yearLow: u8,
-  month: u8,
-  day: u8,
-  revision: u32,
-});
-
 /** What stands between preamble and table. */
 type HeaderType = 'default' | 'vendor' | 'cloud' | 'qNew';
 
@@ -166,67 +152,10 @@ function isPacked(bytes: Uint8Array, partitions: readonly SafeloaderPartition[])
 
 const md5Of = (covered: Uint8Array): Uint8Array => digest('md5', [salt, covered]);
 
-/** The data of a partition with a length in front; what is wrong with it. */
-function readMeta(bytes: Uint8Array, at: Range, name: string): { readonly data: Range; readonly findings: readonly LocalFinding[] } {
-  const end = at.offset + at.length;
-  if (at.length < metaHeader.length) {
-    const args = { what: `the partition "${name}"`, length: metaHeader.length, available: at.length };
-    return { data: { offset: end, length: 0 }, findings: [finding('header-truncated', at, args)] };
-  }
-  const { length } = metaHeader.read(bytes, at.offset);
-  const offset = at.offset + metaHeader.length;
-  const available = end - offset;
-  if (length <= available) return { data: { offset, length }, findings: [] };
-  return {
-    data: { offset, length: available },
-    findings: [lengthBeyondEnd(`the partition "${name}"`, { offset: at.offset, length: 4 }, length, available, end)],
-  };
-}
-
 interface Facts {
   readonly fields: Field[];
   readonly identities: Identity[];
   readonly findings: LocalFinding[];
-}
-
-function readSoftVersion(bytes: Uint8Array, data: Range, { fields }: Facts): void {
-  const content = bytes.subarray(data.offset, data.offset + data.length);
-  if (content.every((byte) => byte < 0x80)) {
-    const text = printable(content).replaceAll('\\x0a', '').replaceAll('\\x0d', '');
-    fields.push({ name: 'softVersion', ...data, value: text });
-    return;
-  }
-  if (data.length < softVersion.length) {
-    fields.push({ name: 'softVersion', ...data, value: hexBytes(content) });
-    return;
-  }
-  const { at } = softVersion;
-  const values = softVersion.read(bytes, data.offset);
-  const [year, month, day] = [content.subarray(4, 6), content.subarray(6, 7), content.subarray(7, 8)].map(hexBytes);
-  const place = (field: Range, length = field.length): Range => ({ offset: data.offset + field.offset, length });
-  fields.push(
-    { name: 'softVersion', ...place(at.major, 3), value: `${values.major}.${values.minor}.${values.patch}` },
-    { name: 'softVersionDate', ...place(at.yearHigh, 4), value: `${year}-${month}-${day}` },
-    { name: 'softVersionRevision', ...place(at.revision), value: values.revision },
-  );
-  if (data.length < softVersion.length + 4) return;
-  const compatLevel = { offset: softVersion.length, length: 4 };
-  fields.push({ name: 'softVersionCompatLevel', ...place(compatLevel), value: uint32(content, compatLevel.offset) });
-}
-
-function readSupportList(bytes: Uint8Array, data: Range, entryLimit: number, { fields, identities, findings }: Facts): void {
-  const text = latin1(bytes.subarray(data.offset, data.offset + data.length));
-  const devices: Identity[] = [];
-  for (const match of text.matchAll(/[^\r\n\0]+/g)) {
-    if (match[0].startsWith('SupportList:')) continue;
-    if (devices.length === entryLimit) {
-      findings.push(finding('entries-too-many', data, { what: 'lines in the support list', limit: entryLimit }));
-      break;
-    }
-    devices.push({ source: 'tplink-safeloader.supportList', value: printable(toBytes(match[0])), offset: data.offset + match.index });
-  }
-  fields.push({ name: 'supportList', ...data, value: devices.map((device) => device.value) });
-  identities.push(...devices);
 }
 
 const placeText = ({ offset, length }: Range): string => `base ${hexOffset(offset)} size ${hexOffset(length)}`;
@@ -234,29 +163,16 @@ const placeText = ({ offset, length }: Range): string => `base ${hexOffset(offse
 /** `soft-version@1` is the second one of a device with two of everything. */
 const plainName = (name: string): string => name.replace(/@\d$/, '');
 
-const metadataNames = new Set(['partition-table', 'soft-version', 'support-list', 'extra-para']);
+const isRecord = (name: string): name is RecordName => name === 'soft-version' || name === 'support-list' || name === 'extra-para';
 
-/** Reads one of the partitions that are about the image and not for the flash. */
-function readMetadata(bytes: Uint8Array, at: Range, name: string, entryLimit: number, facts: Facts): void {
-  const { fields, findings } = facts;
-  if (plainName(name) === 'partition-table') {
-    const flash = readTable(bytes, at.offset + flashTableStart.length, at.offset + Math.min(at.length, tableLength), flashWord);
-    if (flash.lines.length === 0) {
-      const args = { what: 'flash layout', expected: '"partition NAME base 0x... size 0x..."', actual: 'something else' };
-      findings.push(finding('structure-invalid', at, args));
-    }
-    for (const entry of flash.lines) fields.push({ name: `flash.${entry.name}`, ...entry.line, value: placeText(entry) });
-    return;
+/** The partition `partition-table`. */
+function readFlashLayout(bytes: Uint8Array, at: Range, { fields, findings }: Facts): void {
+  const { lines } = readTable(bytes, at.offset + flashTableStart.length, at.offset + Math.min(at.length, tableLength), flashWord);
+  if (lines.length === 0) {
+    const args = { what: 'flash layout', expected: '"partition NAME base 0x... size 0x..."', actual: 'something else' };
+    findings.push(finding('structure-invalid', at, args));
   }
-  if (at.length > largestMetadata) {
-    findings.push(finding('structure-invalid', at, { what: `length of the partition "${name}"`, expected: `at most ${largestMetadata}`, actual: at.length }));
-    return;
-  }
-  const { data, findings: wrong } = readMeta(bytes, at, name);
-  findings.push(...wrong);
-  if (plainName(name) === 'soft-version') readSoftVersion(bytes, data, facts);
-  else if (plainName(name) === 'support-list') readSupportList(bytes, data, entryLimit, facts);
-  else fields.push({ name: 'extraPara', ...data, value: hexBytes(bytes.subarray(data.offset, data.offset + data.length)) });
+  for (const line of lines) fields.push({ name: `flash.${line.name}`, ...line.line, value: placeText(line) });
 }
 
 /** What is wrong with the table of partitions itself. */
@@ -303,13 +219,21 @@ function readPartitions(
     const range = { offset: start, length: Math.min(taken, bytes.length) - start };
     if (range.length <= 0) continue;
     position = start + range.length;
-    if (metadataNames.has(plainName(name))) {
+    const plain = plainName(name);
+    if (plain === 'partition-table') {
       regions.push(region('metadata', name, range.offset, range.length));
-      if (end <= bytes.length) readMetadata(bytes, range, name, entryLimit, facts);
+      if (end <= bytes.length) readFlashLayout(bytes, range, facts);
+    } else if (isRecord(plain)) {
+      regions.push(region('metadata', name, range.offset, range.length));
+      if (end > bytes.length) continue;
+      const record = readRecord(bytes, range, plain, entryLimit);
+      fields.push(...record.fields);
+      facts.identities.push(...record.identities);
+      findings.push(...record.findings);
     } else {
       regions.push(region('payload', name, range.offset, range.length));
       // Behind a root file system stand end-of-filesystem marks.
-      payloads.push({ label: name, ranges: [range], ...(plainName(name) === 'file-system' ? { content: 'slice' } : {}) });
+      payloads.push({ label: name, ranges: [range], ...(plain === 'file-system' ? { content: 'slice' } : {}) });
     }
   }
   return { regions, payloads };
@@ -456,19 +380,4 @@ export function safeloaderVendor(text: string): Uint8Array {
 export function safeloaderFlashTable(layout: readonly Entry[]): Uint8Array {
   const text = tableText(flashWord, layout, '\n');
   return new Uint8Array([...flashTableStart, ...filledTable(text, tableLength - flashTableStart.length)]);
-}
-
-/** `soft-version`, `support-list` or `extra-para` with its length in front; `trail` is the byte behind it, which depends on the device. */
-export function safeloaderMeta(data: Uint8Array, trail?: 0x00 | 0xff): Uint8Array {
-  return new Uint8Array([...metaHeader.write({ length: data.length, zero: 0 }), ...data, ...(trail === undefined ? [] : [trail])]);
-}
-
-/** The data of a numeric `soft-version`; `time` in seconds, as in SOURCE_DATE_EPOCH. */
-export function safeloaderVersion(version: readonly [number, number, number], time: number, revision: number, compatLevel = 0): Uint8Array {
-  const digits = new Date(time * 1000).toISOString().slice(0, 10).replaceAll('-', '');
-  const [yearHigh, yearLow, month, day] = fromHex(digits) as unknown as [number, number, number, number];
-  const [major, minor, patch] = version;
-  const written = softVersion.write({ pad: 0xff, major, minor, patch, yearHigh, yearLow, month, day, revision });
-  const level = compatLevel === 0 ? [] : number.write({ value: compatLevel });
-  return new Uint8Array([...written, ...level]);
 }

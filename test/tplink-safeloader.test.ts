@@ -1,14 +1,8 @@
 /** Facts of tplink-safeloader, and the header types that only TP-Link writes. */
 import { describe, expect, test } from 'vitest';
-import {
-  type SafeloaderInput,
-  safeloaderFlashTable,
-  safeloaderMeta,
-  safeloaderVendor,
-  safeloaderVersion,
-  tplinkSafeloader,
-} from '../formats/tplink-safeloader.ts';
+import { type SafeloaderInput, safeloaderFlashTable, safeloaderVendor, tplinkSafeloader } from '../formats/tplink-safeloader.ts';
 import { toBytes } from '../src/core/hex.ts';
+import { safeloaderRecord, safeloaderVersion } from '../src/core/safeloader-metadata.ts';
 import { inspect } from '../src/index.ts';
 import { fixtures, readFixture } from './support/fixtures.ts';
 
@@ -79,9 +73,9 @@ describe('tplink-safeloader.build() makes the bytes of tplink-safeloader', () =>
   });
 
   test('versions with and without a byte behind them', () => {
-    expect(safeloaderMeta(safeloaderVersion([0, 0, 0], 1700000000, 99999), 0xff)).toEqual(cpe210Data.get('soft-version'));
-    expect(safeloaderMeta(safeloaderVersion([0, 0, 0], 1700000000, 99999))).toEqual(fixture('sound-without-trailing-bytes.bin').subarray(8212, 8212 + 20));
-    expect(safeloaderMeta(toBytes('soft_ver:7.0.0\n\0'), 0x00)).toEqual(archerC7.subarray(8212, 8212 + 25));
+    expect(safeloaderRecord(safeloaderVersion([0, 0, 0], 1700000000, 99999), 0xff)).toEqual(cpe210Data.get('soft-version'));
+    expect(safeloaderRecord(safeloaderVersion([0, 0, 0], 1700000000, 99999))).toEqual(fixture('sound-without-trailing-bytes.bin').subarray(8212, 8212 + 20));
+    expect(safeloaderRecord(toBytes('soft_ver:7.0.0\n\0'), 0x00)).toEqual(archerC7.subarray(8212, 8212 + 25));
     expect(safeloaderVersion([1, 2, 3], 1700000000, 1, 7)).toEqual(new Uint8Array([0xff, 1, 2, 3, 0x20, 0x23, 0x11, 0x14, 0, 0, 0, 1, 0, 0, 0, 7]));
   });
 

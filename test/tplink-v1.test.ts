@@ -45,6 +45,7 @@ test('tplink-v1.parse() reads kernel, root file system, marks and hardware id', 
   expect(identities).toEqual([{ source: 'tplink-v1.hwid', value: '0x08410009', offset: 64 }]);
   expect(root?.checks[0]).toMatchObject({ ok: true, expected: '0aedfe48f4650b9b92d3955c71b958a8', covers: [{ offset: 0, length: 65540 }] });
   expect(root?.children.map(({ format, offset }) => [format, offset])).toEqual([
+    ['lzma', 512],
     ['squashfs', 13808],
     ['eof-mark', 20480],
   ]);
@@ -66,7 +67,7 @@ test('tplink-v1.parse() finds the root file system behind the kernel where an ol
   const old = build({ ...input({ stripped: true }), rootfsOffset: 0x1000 });
   const { root, status } = await inspect(old);
   expect(status).toBe('sound');
-  expect(root?.children[0]).toMatchObject({ format: 'squashfs', offset: 13808 });
+  expect(root?.children[1]).toMatchObject({ format: 'squashfs', offset: 13808 });
 });
 
 describe('tplink-v1.build() makes the bytes of mktplinkfw', () => {
