@@ -10,6 +10,7 @@ import { jffs2 } from './jffs2.ts';
 import { squashfs } from './squashfs.ts';
 import { trx } from './trx.ts';
 import { ubi } from './ubi.ts';
+import { ubifs } from './ubifs.ts';
 import { uimage } from './uimage.ts';
 
 // biome-ignore format: one line a format
@@ -18,6 +19,7 @@ export const formats: readonly AnyFormat[] = [
   uimage,
   trx,
   ubi,
+  ubifs,
   squashfs,
   jffs2,
   eofMark,
