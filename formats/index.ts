@@ -39,6 +39,7 @@ import { tplinkV1 } from './tplink-v1.ts';
 import { tplinkV2 } from './tplink-v2.ts';
 import { trx } from './trx.ts';
 import { ubi } from './ubi.ts';
+import { ubifs } from './ubifs.ts';
 import { uimage } from './uimage.ts';
 import { xz } from './xz.ts';
 import { zimage } from './zimage.ts';
@@ -77,6 +78,7 @@ export const formats: readonly AnyFormat[] = [
   gzip,
   zip,
   ubi,
+  ubifs,
   squashfs,
   jffs2,
   eofMark,

@@ -14,6 +14,7 @@ import { CheckGroups, crc0 } from '../src/core/checksums.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Magic, type Reading, region, truncatedHeader } from '../src/core/format.ts';
 import { fromHex, hex, printable } from '../src/core/hex.ts';
+import type { Budget } from '../src/core/limits.ts';
 import { runLength } from '../src/core/padding.ts';
 import { hex16, hex32, bytes as raw, struct, u8, u16, u32 } from '../src/core/struct.ts';
 import type { Field, Range, Region } from '../src/core/types.ts';
@@ -135,8 +136,11 @@ function headerAt(bytes: Uint8Array, view: DataView, offset: number, endian: End
   const stored = view.getUint16(offset + 2, little);
   const type = stored | accurate;
   if (!typeNames.has(type)) return undefined;
-  const covered = bytes.slice(offset, offset + 8);
-  viewOf(covered).setUint16(2, type, little);
+  let covered = bytes.subarray(offset, offset + 8);
+  if (stored !== type) {
+    covered = covered.slice();
+    viewOf(covered).setUint16(2, type, little);
+  }
   if (crc0(covered) !== view.getUint32(offset + 8, little)) return undefined;
   const length = view.getUint32(offset + 4, little);
   return type === typePadding && length === markLength ? undefined : { type, length, obsolete: stored !== type };
@@ -169,18 +173,27 @@ class Reader {
   readonly #view: DataView;
   readonly #endian: Endian;
   readonly #shown: number;
+  readonly #most: number;
 
-  constructor(bytes: Uint8Array, endian: Endian, shown: number) {
+  constructor(bytes: Uint8Array, endian: Endian, budget: Budget) {
     this.#bytes = bytes;
     this.#view = viewOf(bytes);
     this.#endian = endian;
-    this.#shown = shown;
-    this.checks = new CheckGroups('crc0', shown);
+    this.#shown = budget.limits.shown;
+    this.#most = budget.nodes(bytes.length);
+    this.checks = new CheckGroups('crc0', this.#shown);
   }
 
   read(): void {
     let position = 0;
-    while (position < this.#bytes.length) {
+    for (let nodes = 0; position < this.#bytes.length; nodes += 1) {
+      if (nodes > this.#most) {
+        this.findings.push(
+          finding('entries-too-many', { offset: position, length: this.#bytes.length - position }, { what: 'JFFS2 nodes', limit: this.#most }),
+        );
+        this.#take('unknown', 'not read', this.#bytes.length);
+        break;
+      }
       const header = headerAt(this.#bytes, this.#view, position, this.#endian);
       if (header !== undefined) position = this.#node(position, header);
       else {
@@ -254,7 +267,7 @@ class Reader {
   }
 
   #checkHeader(offset: number): void {
-    this.checks.add('header-crc', `the node at ${offset}`, {
+    this.checks.add('header-crc', () => `the node at ${offset}`, {
       code: 'header-checksum-mismatch',
       stored: this.#view.getUint32(offset + 8, this.#endian === 'little'),
       computed: crc0(this.#slice(offset, 8)),
@@ -319,7 +332,7 @@ class Reader {
 
   /** The checksum over the first `length` bytes of a node. */
   #checkNode({ offset }: Range, length: number, at: Range, stored: number): void {
-    this.checks.add('node-crc', `the node at ${offset}`, {
+    this.checks.add('node-crc', () => `the node at ${offset}`, {
       code: 'header-checksum-mismatch',
       stored,
       computed: crc0(this.#slice(offset, length)),
@@ -337,7 +350,7 @@ class Reader {
       this.#say(finding('structure-invalid', place, { what: 'length of what this JFFS2 node holds', expected: `at most ${room}`, actual: length }));
       return;
     }
-    this.checks.add(name, `the node at ${offset}`, {
+    this.checks.add(name, () => `the node at ${offset}`, {
       code: 'data-checksum-mismatch',
       stored,
       computed: crc0(this.#slice(data.offset, data.length)),
@@ -404,7 +417,7 @@ export const jffs2: Format = {
       const cut = finding('header-truncated', place, { what: 'a JFFS2 node header', length: headerLength, available: bytes.length });
       return truncatedHeader('JFFS2', headerLength, cut, bytes.length);
     }
-    const reader = new Reader(bytes, endian, budget.limits.shown);
+    const reader = new Reader(bytes, endian, budget);
     reader.read();
     const { header } = tables[endian];
     const first = header.read(bytes);

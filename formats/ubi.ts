@@ -354,7 +354,7 @@ class Reader {
       }
       if (ec === undefined) continue;
       if (!ecOk || ec.magic === ecMagic) {
-        this.checks.add('ec-crc', `erase block ${index}`, {
+        this.checks.add('ec-crc', () => `erase block ${index}`, {
           code: 'header-checksum-mismatch',
           stored: ec.checksum,
           computed: jamcrc(this.#bytes.subarray(offset, offset + coveredByHeader)),
@@ -383,7 +383,7 @@ class Reader {
       const offset = block.offset + this.#geometry.vidHeaderOffset;
       const at = (name: keyof VidValues): Range => within(offset, vidHeader.at[name]);
       if (!vidOk || vid.magic === vidMagic) {
-        this.checks.add('vid-crc', `erase block ${index}`, {
+        this.checks.add('vid-crc', () => `erase block ${index}`, {
           code: 'header-checksum-mismatch',
           stored: vid.checksum,
           computed: jamcrc(this.#bytes.subarray(offset, offset + coveredByHeader)),
@@ -478,7 +478,7 @@ class Reader {
       const at = { offset: place.offset + id * tableRecord.length, length: tableRecord.length };
       const values = tableRecord.read(this.#bytes, at.offset);
       const computed = jamcrc(this.#bytes.subarray(at.offset, at.offset + coveredByRecord));
-      this.checks.add('volume-table-crc', `record ${id} in copy ${number}`, {
+      this.checks.add('volume-table-crc', () => `record ${id} in copy ${number}`, {
         code: 'header-checksum-mismatch',
         stored: values.checksum,
         computed,
@@ -594,7 +594,7 @@ class Reader {
     if (values.volumeType === fixed) this.#checkFixedLength(volume, vid, at);
     else if (vid.copyFlag !== 1) return;
     const data = this.#dataOf(block, vid.dataLength);
-    this.checks.add('volume-data-crc', `"${name}", logical block ${vid.block}`, {
+    this.checks.add('volume-data-crc', () => `"${name}", logical block ${vid.block}`, {
       code: 'data-checksum-mismatch',
       stored: data.length === vid.dataLength ? vid.dataChecksum : null,
       computed: jamcrc(this.#slice(data)),

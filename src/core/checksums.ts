@@ -205,6 +205,18 @@ export function mergeRanges(ranges: readonly Range[]): Range[] {
   return merged;
 }
 
+/** One of many checks: numbers only, as there are thousands of them. */
+type GroupedComparison = Omit<Comparison, 'name' | 'algorithm' | 'stored' | 'computed' | 'digits'> & {
+  readonly stored: number | null;
+  readonly computed: number;
+};
+
+interface CheckGroup {
+  readonly first: GroupedComparison;
+  count: number;
+  readonly covers: Range[];
+}
+
 /**
  * Many checks of few kinds: a file system has one for each of its thousands of nodes. The passed ones of a kind
  * become one check; of the failed ones each stays by itself, up to a limit.
@@ -212,9 +224,9 @@ export function mergeRanges(ranges: readonly Range[]): Range[] {
 export class CheckGroups {
   readonly #algorithm: string;
   readonly #limit: number;
-  readonly #passed = new Map<string, { check: CodedCheck; count: number; covers: Range[] }>();
+  readonly #passed = new Map<string, CheckGroup>();
   readonly #failed: CodedCheck[] = [];
-  readonly #hidden = new Map<string, { check: CodedCheck; count: number; covers: Range[] }>();
+  readonly #hidden = new Map<string, CheckGroup>();
 
   constructor(algorithm: string, limit: number) {
     this.#algorithm = algorithm;
@@ -222,34 +234,31 @@ export class CheckGroups {
   }
 
   /** `name` says which kind of check it is, `where` which one of these. */
-  add(name: string, where: string, comparison: Omit<Comparison, 'name' | 'algorithm'>): void {
-    const check = compare({ ...comparison, name: `${name} of ${where}`, algorithm: this.#algorithm });
-    if (check.ok !== true && this.#failed.length < this.#limit) {
-      this.#failed.push(check);
+  add(name: string, where: () => string, comparison: GroupedComparison): void {
+    const passed = comparison.stored === comparison.computed;
+    if (!passed && this.#failed.length < this.#limit) {
+      this.#failed.push(compare({ ...comparison, name: `${name} of ${where()}`, algorithm: this.#algorithm }));
       return;
     }
-    const groups = check.ok === true ? this.#passed : this.#hidden;
-    const group = groups.get(name);
-    if (group === undefined) groups.set(name, { check, count: 1, covers: [...check.covers] });
-    else {
-      group.count += 1;
-      group.covers.push(...check.covers);
-    }
+    const groups = passed ? this.#passed : this.#hidden;
+    const group = groups.get(name) ?? { first: comparison, count: 0, covers: [] };
+    groups.set(name, group);
+    group.count += 1;
+    group.covers.push(...comparison.covers, comparison.at);
   }
 
   all(): CodedCheck[] {
-    const passed = [...this.#passed].map(([name, { check, count, covers }]): CodedCheck => {
-      const value = count === 1 ? check.expected : `${count} values`;
-      return { ...check, name, expected: value, actual: value, covers: mergeRanges(covers) };
+    const of = (group: CheckGroup, name: string): CodedCheck => ({
+      ...compare({ ...group.first, name, algorithm: this.#algorithm }),
+      covers: mergeRanges(group.covers),
+    });
+    const values = ({ count }: CheckGroup): string => `${count} values`;
+    const passed = [...this.#passed].map(([name, group]): CodedCheck => {
+      const check = of(group, name);
+      return group.count === 1 ? check : { ...check, expected: values(group), actual: values(group) };
     });
     const hidden = [...this.#hidden].map(
-      ([name, { check, count, covers }]): CodedCheck => ({
-        ...check,
-        name: `${name} of ${count} more`,
-        expected: `${count} values`,
-        actual: 'others',
-        covers: mergeRanges(covers),
-      }),
+      ([name, group]): CodedCheck => ({ ...of(group, `${name} of ${group.count} more`), expected: values(group), actual: 'others' }),
     );
     return [...passed, ...this.#failed, ...hidden];
   }

@@ -61,6 +61,11 @@ export class Budget {
     this.#unpacked += length;
   }
 
+  /** The most nodes of a file system in `length` bytes: on average they are larger than 128 bytes. */
+  nodes(length: number): number {
+    return Math.max(this.limits.entries, Math.floor(length / 128));
+  }
+
   /** `count`, or the entry limit if that is less: for a loop that a number in the file drives. */
   entries(count: number): number {
     return Math.min(count, this.limits.entries);
