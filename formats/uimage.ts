@@ -242,7 +242,7 @@ export const uimage: Format<UimageInput> = {
     const payloads: Payload[] = members?.payloads ?? [];
     const label = type === typeFilesystem ? 'file system' : named(imageTypes, type);
     if (members === undefined && data.length > 0) {
-      const promised = variant.compressionUnsaid === true ? {} : { compression: compressions[compression] ?? 'none' };
+      const promised = variant.compressionUnsaid === true ? {} : { compression: compressions[compression] ?? 'none', compressionAt: header.at.compression };
       payloads.push({ label, ranges: [{ offset: variant.dataOffset, length: data.length }], ...promised });
     }
     const extra = bytes.subarray(64, Math.min(variant.dataOffset, bytes.length));

@@ -135,7 +135,9 @@ class Inspector {
     let maybe: AnyFormat | undefined;
     for (const format of this.#formats) {
       if (format.role === 'trailer' || format.role === 'footer' || (atStart && format.role === 'mark')) continue;
+      // Where a header says that nothing is compressed, only a magic number proves the contrary.
       const confidence = format.detect(bytes);
+      if (confidence === 'maybe' && compression === 'none' && format.role === 'compressed') continue;
       if (confidence === 'yes') return format;
       if (confidence === 'maybe' && (maybe === undefined || format.id === compression)) maybe = format;
     }
@@ -263,7 +265,7 @@ class Inspector {
       inner.length > 0
     ) {
       const actual = child?.format === undefined ? `not (it begins with ${hexBytes(bytesOf(inner).subarray(0, 8))})` : child.format.id;
-      findings.push(finding('compression-mismatch', first, { expected: payload.compression, actual }));
+      findings.push(finding('compression-mismatch', payload.compressionAt ?? first, { expected: payload.compression, actual }));
     }
     if (payload.boots === true && pieces.find((piece) => piece.region.kind !== 'padding')?.layer === undefined) {
       findings.push(finding('data-unknown', first, { length: inner.length, found: hexBytes(bytesOf(inner).subarray(0, 8)) }));

@@ -141,7 +141,7 @@ describe('Budget', () => {
 test('lengthBeyondEnd() says what was claimed, what is there, and reaches to the end', () => {
   const made = lengthBeyondEnd('the data', { offset: 12, length: 4 }, 100, 60, 124);
   expect(made).toMatchObject({ code: 'length-beyond-end', offset: 12, length: 112 });
-  expect(made.message).toBe('Cannot read all of the data (length at 0xc): it should have 100 bytes but only 60 are left, 40 are missing');
+  expect(made.message).toBe('Cannot read all of the data: it should have 100 bytes but only 60 are left, 40 are missing');
 });
 
 test('finding() takes severity and hint from the table', () => {

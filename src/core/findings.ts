@@ -139,7 +139,7 @@ export const findingKinds = {
   'data-trailing': kind<{ length: number; format: string }>(
     'warning',
     'Bytes behind the end of the image',
-    (a) => `${a.length} bytes lie behind the end of the ${a.format} image and belong to nothing`,
+    (a) => `${a.length} bytes lie behind the end of the image (${a.format}) and belong to nothing`,
     'Something was appended after the image was made. Vendor pages that compare lengths refuse such a file.',
   ),
   'start-displaced': kind<{ what: string; at: number; missing: number; surplus: number }>(
@@ -387,5 +387,5 @@ export function finding<C extends FindingCode>(code: C, where: Range, args: Argu
  */
 export function lengthBeyondEnd(field: string, at: Range, claimed: number, available: number, end: number): LocalFinding {
   const place = { offset: at.offset, length: Math.max(at.length, end - at.offset) };
-  return finding('length-beyond-end', place, { field: `${field} (length at ${hexOffset(at.offset)})`, claimed, available, missing: claimed - available });
+  return finding('length-beyond-end', place, { field, claimed, available, missing: claimed - available });
 }

@@ -60,6 +60,8 @@ export interface Payload {
   readonly gathered?: { readonly bytes: Uint8Array; readonly by: string };
   /** The compression that the header promises: the id of a format with role `compressed`, or `none`. */
   readonly compression?: string;
+  /** Where the header promises it. */
+  readonly compressionAt?: Range;
   /** `one` (usual): one thing and padding. `slice`: several things one after the other, as in flash. `opaque`: do not look inside. */
   readonly content?: 'one' | 'slice' | 'opaque';
   /** It boots, so where nobody knows what it begins with, that is worth a warning. */
