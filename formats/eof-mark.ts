@@ -27,6 +27,8 @@ export const eofMark: Format = {
   kind: 'unknown',
   references: [{ title: 'OpenWrt tools/padjffs2', url: 'https://github.com/openwrt/openwrt/blob/3d1645ee/tools/padjffs2/src/padjffs2.c' }],
   limitations: [],
+  // The smallest erase block of NOR flash; padjffs2 writes marks at multiples of the sizes it is told.
+  alignment: 4096,
 
   detect: (bytes) => (markAt(bytes, 0) === undefined ? 'no' : 'yes'),
 

@@ -3,25 +3,86 @@
  * magic number never takes what a stronger one proves.
  */
 import type { AnyFormat } from '../src/core/format.ts';
+import { asusTrx } from './asus-trx.ts';
+import { buffaloBcast } from './buffalo-bcast.ts';
+import { cybertan } from './cybertan.ts';
+import { elf } from './elf.ts';
 import { eofMark } from './eof-mark.ts';
+import { ext4 } from './ext4.ts';
+import { dtb } from './dtb.ts';
+import { eofMark } from './eof-mark.ts';
+import { fit } from './fit.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
+import { imagetag } from './imagetag.ts';
+import { linuxImage } from './linux-image.ts';
+import { lzma } from './lzma.ts';
+import { egon } from './egon.ts';
+import { eofMark } from './eof-mark.ts';
+import { ext4 } from './ext4.ts';
+import { fat } from './fat.ts';
+import { flashSlice } from './flash-slice.ts';
+import { fwtool } from './fwtool.ts';
+import { gpt } from './gpt.ts';
+import { mbr } from './mbr.ts';
+import { netgearChk } from './netgear-chk.ts';
+import { netgearDni } from './netgear-dni.ts';
+import { safeloaderRecord } from './safeloader-record.ts';
+import { seama } from './seama.ts';
+import { gzip } from './gzip.ts';
 import { jffs2 } from './jffs2.ts';
 import { squashfs } from './squashfs.ts';
+import { sysupgradeTar } from './sysupgrade-tar.ts';
+import { tar } from './tar.ts';
+import { tplinkSafeloader } from './tplink-safeloader.ts';
+import { tplinkV1 } from './tplink-v1.ts';
+import { tplinkV2 } from './tplink-v2.ts';
 import { trx } from './trx.ts';
 import { ubi } from './ubi.ts';
 import { ubifs } from './ubifs.ts';
 import { uimage } from './uimage.ts';
+import { xz } from './xz.ts';
+import { zimage } from './zimage.ts';
+import { zip } from './zip.ts';
 
 // biome-ignore format: one line a format
 export const formats: readonly AnyFormat[] = [
   fwtool,
+  asusTrx,
+  fit,
+  dtb,
   uimage,
   trx,
+  tplinkSafeloader,
+  cybertan,
+  netgearChk,
+  netgearDni,
+  buffaloBcast,
+  seama,
+  tplinkV1,
+  tplinkV2,
+  imagetag,
+  squashfs,
+  sysupgradeTar,
+  tar,
+  egon,
+  squashfs,
+  gpt,
+  ext4,
+  fat,
+  mbr,
+  xz,
+  elf,
+  zimage,
+  linuxImage,
+  gzip,
+  zip,
   ubi,
   ubifs,
   squashfs,
   jffs2,
   eofMark,
+  safeloaderRecord,
+  lzma,
   flashSlice,
 ];

@@ -2,8 +2,9 @@
  * TRX, the container of Broadcom's CFE: a header of 28 (version 1) or 32 bytes (version 2), little endian,
  * then up to three or four partitions at offsets from the header's first byte.
  *
- * The CRC is a CRC-32 without the final inversion over everything behind its own field. In version 2 the
- * last partition is a 32-byte CyberTAN header of which the boot loader changes eight bytes; they count as FF.
+ * The CRC is a CRC-32 without the final inversion over everything behind its own field, up to the stated length;
+ * a root file system may lie behind that. In version 2 the last partition is a 32-byte CyberTAN header of which
+ * the boot loader changes eight bytes; they count as FF.
  *
  * Layout and writers: firmware-utils trx.c, otrx.c.
  */
@@ -41,6 +42,8 @@ export interface TrxInput {
   readonly offsets: readonly number[];
   /** Everything behind the header. */
   readonly body: Uint8Array;
+  /** Bytes that length and CRC count, the header among them; all of them if it is left out. */
+  readonly checkedLength?: number;
 }
 
 type Version = 1 | 2;
@@ -70,7 +73,7 @@ function plausible(bytes: Uint8Array): boolean {
   if (bytes.length < length) return false;
   const { imageLength, offsets } = read(bytes);
   const used = offsets.filter((offset) => offset > 0);
-  return imageLength >= length && imageLength <= bytes.length && used[0] !== undefined && used[0] >= length && used.every((offset) => offset <= imageLength);
+  return imageLength >= length && imageLength <= bytes.length && used[0] !== undefined && used[0] >= length && used.every((offset) => offset <= bytes.length);
 }
 
 export const trx: Format<TrxInput> = {
@@ -118,35 +121,38 @@ export const trx: Format<TrxInput> = {
       findings.push(finding('structure-invalid', header.at.imageLength, { what: 'TRX length', expected: `at least ${header.length}`, actual: imageLength }));
     const whole = imageLength <= bytes.length;
     if (!whole) findings.push(lengthBeyondEnd('the TRX image', header.at.imageLength, imageLength, bytes.length, bytes.length));
-    const length = tooShort ? header.length : Math.min(imageLength, bytes.length);
+    const checked = tooShort ? header.length : Math.min(imageLength, bytes.length);
+    const used = offsets.map((offset, index) => ({ offset, index })).filter(({ offset }) => offset > 0);
+    // `trx -F` ends length and CRC behind the kernel, so that a root file system which changes does not break them.
+    const continued = !tooShort && used.some(({ offset }) => offset > imageLength && offset < bytes.length);
+    const length = continued ? bytes.length : checked;
 
     const regions: Region[] = [region('header', 'TRX header', 0, header.length)];
     const payloads: Payload[] = [];
-    const used = offsets.map((offset, index) => ({ offset, index })).filter(({ offset }) => offset > 0);
     for (const { offset, index } of used) {
       const at = { offset: header.at.offsets.offset + index * 4, length: 4 };
       if (offset < header.length) {
         findings.push(finding('structure-invalid', at, { what: `offset of TRX partition ${index}`, expected: `at least ${header.length}`, actual: offset }));
         continue;
       }
-      if (offset > imageLength) {
-        findings.push(lengthBeyondEnd(`TRX partition ${index}`, at, offset, imageLength, length));
+      const reach = continued ? length : imageLength;
+      if (offset > reach) {
+        findings.push(lengthBeyondEnd(`TRX partition ${index}`, at, offset, reach, length));
         continue;
       }
       const next = Math.min(length, ...used.map((other) => other.offset).filter((other) => other > offset));
       if (next <= offset) continue;
       regions.push(region('payload', `partition ${index}`, offset, next - offset));
-      payloads.push({ label: `partition ${index}`, ranges: [{ offset, length: next - offset }] });
+      payloads.push({ label: `partition ${index}`, ranges: [{ offset, length: next - offset }], footer: next === imageLength });
     }
-    const skipped = ignoredAt(version, offsets, length);
+    const skipped = ignoredAt(version, offsets, checked);
     const covers = [];
     let position = 12;
     for (const { offset, bytes: filler } of skipped) {
       covers.push({ offset: position, length: offset - position });
       position = offset + filler.length;
     }
-    covers.push({ offset: position, length: length - position });
-    const image = bytes.subarray(0, length);
+    covers.push({ offset: position, length: checked - position });
     return {
       length,
       summary: `TRX version ${version} with ${payloads.length} partition${payloads.length === 1 ? '' : 's'}`,
@@ -158,7 +164,7 @@ export const trx: Format<TrxInput> = {
           name: 'crc',
           algorithm: 'jamcrc',
           stored: whole && !tooShort ? values.checksum : null,
-          computed: checksumOf(image, version, offsets),
+          computed: checksumOf(bytes.subarray(0, checked), version, offsets),
           at: header.at.checksum,
           covers,
         }),
@@ -166,11 +172,11 @@ export const trx: Format<TrxInput> = {
       findings,
       identities: [],
       payloads,
-      input: () => ({ magic, version, flags: values.flags, offsets, body: image.subarray(header.length) }),
+      input: () => ({ magic, version, flags: values.flags, offsets, body: bytes.subarray(header.length, length), checkedLength: checked }),
     };
   },
 
-  build({ magic, version, flags, offsets, body }) {
+  build({ magic, version, flags, offsets, body, checkedLength }) {
     const header = headers[version];
     if (offsets.length > header.at.offsets.length / 4) {
       throw new OwimgError(
@@ -179,9 +185,13 @@ export const trx: Format<TrxInput> = {
       );
     }
     const image = new Uint8Array(header.length + body.length);
-    image.set(header.write({ magic, imageLength: image.length, checksum: 0, flags, version, offsets: [...offsets] }));
+    const imageLength = checkedLength ?? image.length;
+    if (imageLength < header.length || imageLength > image.length) {
+      throw new OwimgError('bad-value', `Cannot build a TRX with a length of ${imageLength}: expected ${header.length} to ${image.length}`);
+    }
+    image.set(header.write({ magic, imageLength, checksum: 0, flags, version, offsets: [...offsets] }));
     image.set(body, header.length);
-    new DataView(image.buffer).setUint32(8, checksumOf(image, version, offsets), true);
+    new DataView(image.buffer).setUint32(8, checksumOf(image.subarray(0, imageLength), version, offsets), true);
     return image;
   },
 };

@@ -46,13 +46,15 @@ interface Variant {
   readonly covered: number;
   /** The time field counts as zero too. */
   readonly timeZero?: boolean;
+  /** The writer says gzip whatever the data is, and the boot loader does not look. */
+  readonly compressionUnsaid?: boolean;
 }
 
 const variants: readonly Variant[] = [
   { name: 'standard', dataOffset: 64, covered: 64 },
   { name: 'padded by 32 bytes', dataOffset: 96, covered: 96 },
   { name: 'SGE, 96 bytes of model and versions', dataOffset: 160, covered: 160 },
-  { name: 'DNS-313, 40 bytes of model, version and MAC', dataOffset: 104, covered: 104 },
+  { name: 'DNS-313, 40 bytes of model, version and MAC', dataOffset: 104, covered: 104, compressionUnsaid: true },
   { name: 'padded by 160 bytes', dataOffset: 224, covered: 224 },
   { name: 'Dongwon, checksum over four bytes of data too', dataOffset: 64, covered: 68, timeZero: true },
 ];
@@ -91,6 +93,18 @@ function storedHeaderCrc(bytes: Uint8Array): number {
 function provenVariant(bytes: Uint8Array): Variant | undefined {
   const stored = storedHeaderCrc(bytes);
   return variants.find((variant) => bytes.length >= variant.covered && headerCrc(bytes, variant) === stored);
+}
+
+/** The magic number, written wrongly, with which the header CRC is right. */
+function intendedMagic(bytes: Uint8Array): number | undefined {
+  const replaced = bytes.slice(0, header.length);
+  const view = new DataView(replaced.buffer);
+  const { os, architecture, type, compression } = header.read(replaced);
+  if ([operatingSystems[os], architectures[architecture], imageTypes[type], compressions[compression]].includes(undefined)) return undefined;
+  return [...magics.keys()].find((magic) => {
+    view.setUint32(0, magic);
+    return headerCrc(replaced, standard) === view.getUint32(4);
+  });
 }
 
 /** With a damaged header the data CRC may still tell where the data begins. */
@@ -182,7 +196,8 @@ export const uimage: Format<UimageInput> = {
     if (bytes.length < header.length) return magic === standardMagic ? 'maybe' : 'no';
     if (provenVariant(bytes) !== undefined) return 'yes';
     if (magic === standardMagic) return 'maybe';
-    if (magic === squashfsMagic || (magic !== reversedMagic && !magics.has(magic))) return 'no';
+    if (magic === squashfsMagic) return 'no';
+    if (magic !== reversedMagic && !magics.has(magic)) return intendedMagic(bytes) === undefined ? 'no' : 'maybe';
     const { os, architecture, type, compression } = header.read(bytes);
     const plausible = [os, architecture, type].every((value) => value > 0) && imageTypes[type] !== undefined && operatingSystems[os] !== undefined;
     return plausible && architectures[architecture] !== undefined && compressions[compression] !== undefined ? 'maybe' : 'no';
@@ -207,6 +222,10 @@ export const uimage: Format<UimageInput> = {
       findings.push(
         finding('magic-damaged', header.at.magic, { what: 'the uImage', expected: hex(standardMagic), actual: `${hex(magic)}, the same in reverse` }),
       );
+    } else if (!magics.has(magic) && proven === undefined) {
+      findings.push(
+        finding('magic-damaged', header.at.magic, { what: 'the uImage', expected: hex(intendedMagic(bytes) ?? standardMagic), actual: hex(magic) }),
+      );
     } else if (!magics.has(magic)) findings.push(finding('magic-unusual', header.at.magic, { what: 'the uImage', actual: hex(magic) }));
     if (!whole) findings.push(lengthBeyondEnd('the data', header.at.dataLength, dataLength, available, bytes.length));
     const invalid = (what: 'os' | 'architecture' | 'type' | 'compression', table: readonly string[]): void => {
@@ -223,7 +242,8 @@ export const uimage: Format<UimageInput> = {
     const payloads: Payload[] = members?.payloads ?? [];
     const label = type === typeFilesystem ? 'file system' : named(imageTypes, type);
     if (members === undefined && data.length > 0) {
-      payloads.push({ label, ranges: [{ offset: variant.dataOffset, length: data.length }], compression: compressions[compression] ?? 'none' });
+      const promised = variant.compressionUnsaid === true ? {} : { compression: compressions[compression] ?? 'none' };
+      payloads.push({ label, ranges: [{ offset: variant.dataOffset, length: data.length }], ...promised });
     }
     const extra = bytes.subarray(64, Math.min(variant.dataOffset, bytes.length));
     const extraFields: Field[] = extra.length > 0 ? [{ name: 'extra', offset: 64, length: extra.length, value: hexBytes(extra), meaning: variant.name }] : [];

@@ -2,9 +2,9 @@
 import { finding, type LocalFinding } from './core/findings.ts';
 import type { Kind } from './core/types.ts';
 
-/** Endings that name one outermost format, and the formats that may stand there. */
+/** Endings that name one outermost format, and the formats that may stand there. Asus calls its uImages TRX too. */
 const endings: readonly (readonly [ending: string, formats: readonly string[]])[] = [
-  ['.trx', ['trx']],
+  ['.trx', ['trx', 'uimage']],
   ['.chk', ['netgear-chk']],
   ['.itb', ['fit']],
   ['.ubi', ['ubi']],

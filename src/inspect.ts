@@ -11,7 +11,7 @@ import { type AnyFormat, nowhere, type ParseContext, type Payload, type Reading,
 import { hexBytes } from './core/hex.ts';
 import { Budget, defaultLimits, type Limits } from './core/limits.ts';
 import { paddingLength, trailingPadding } from './core/padding.ts';
-import type { Coverage, Finding, Identity, Inspection, Kind, Layer, Range, Region, Source, Status } from './core/types.ts';
+import type { Coverage, Field, Finding, Identity, Inspection, Kind, Layer, Range, Region, Source, Status } from './core/types.ts';
 import { nameFindings } from './file-name.ts';
 import { lineEndDamage, recogniseOther, swappedBytes } from './not-firmware.ts';
 
@@ -69,6 +69,8 @@ interface Walk {
   readonly compression?: string | undefined;
   /** Whether everything around is an archive or a compressed stream, so that this is still "the file". */
   readonly outer: boolean;
+  /** One of several files in an archive: not each has to be firmware. */
+  readonly member?: boolean;
   readonly source?: Source | undefined;
   /** Findings of the walk itself, for the layer that holds the stretch. */
   readonly findings: LocalFinding[];
@@ -80,6 +82,9 @@ const subWindow = (window: Window, offset: number, length = window.length - offs
   length,
 });
 const bytesOf = (window: Window): Uint8Array => window.space.bytes.subarray(window.offset, window.offset + window.length);
+
+/** Whether what the format holds is a file again, and not the part of an image. */
+const packsFiles = (format: AnyFormat): boolean => format.role === 'archive' || (format.role === 'compressed' && format.kind === 'archive');
 
 /** Maps a stretch of a space to the file; pieces, because a gathered space lies scattered. */
 function placesInFile(space: Space, range: Range): Range[] {
@@ -125,11 +130,11 @@ class Inspector {
     this.#searched = searched;
   }
 
-  /** The format at the window's first byte. `mark`s and `trailer`s only where asked for. */
+  /** The format at the window's first byte. `mark`s only where asked for, `trailer`s and `footer`s never. */
   detect(bytes: Uint8Array, atStart: boolean, compression?: string): AnyFormat | undefined {
     let maybe: AnyFormat | undefined;
     for (const format of this.#formats) {
-      if (format.role === 'trailer' || (atStart && format.role === 'mark')) continue;
+      if (format.role === 'trailer' || format.role === 'footer' || (atStart && format.role === 'mark')) continue;
       const confidence = format.detect(bytes);
       if (confidence === 'yes') return format;
       if (confidence === 'maybe' && (maybe === undefined || format.id === compression)) maybe = format;
@@ -160,7 +165,7 @@ class Inspector {
     const reading = given ?? ((await format.parse(bytesOf(window), context)) as Reading);
     const start = reading.start ?? 0;
     const path = walk.path === '' ? format.id : `${walk.path}/${format.id}`;
-    const outer = walk.outer && (format.role === 'archive' || format.role === 'compressed');
+    const outer = walk.outer && packsFiles(format);
     const local: LocalFinding[] = [...reading.checks.filter((check) => check.ok === false).map(failedCheck), ...reading.findings];
     const children: Layer[] = [];
     let regions: Region[] = reading.regions.filter((entry) => entry.length > 0);
@@ -170,24 +175,40 @@ class Inspector {
       children.push(...pieces.flatMap((piece) => (piece.layer === undefined ? [] : [piece.layer])));
       if (payload.unpacked === undefined && payload.gathered === undefined) regions = replaceRegion(regions, payload.ranges[0] as Range, pieces, window.offset);
     }
+    const searched = format.role === 'archive' && outer && local.every((entry) => entry.severity === 'note');
+    if (searched && children.length === 0) {
+      local.push(finding('archive-without-firmware', { offset: start, length: reading.length }, { count: reading.payloads.length }));
+    }
+    const { fields, findings } = this.#shown(reading.fields, local, { offset: start, length: reading.length });
     const shift = window.offset;
     const moved = <T extends Range>(entry: T): T => ({ ...entry, offset: entry.offset + shift });
     const layer: Layer = {
       format: format.id,
       ...(walk.label === '' ? {} : { label: walk.label }),
+      ...(reading.summary === undefined ? {} : { summary: reading.summary }),
       offset: shift + start,
       length: reading.length,
       ...(walk.source === undefined ? {} : { source: walk.source }),
-      fields: reading.fields.map(moved),
+      fields: fields.map(moved),
       regions: regions.map(moved),
       checks: reading.checks.map(({ name, algorithm, ok, expected, actual, covers }) => ({ name, algorithm, ok, expected, actual, covers: covers.map(moved) })),
-      findings: local.map((entry) => ({ ...moved(entry), layer: path })),
+      findings: findings.map((entry) => ({ ...moved(entry), layer: path })),
       children,
     };
     for (const identity of reading.identities) this.identities.push({ ...identity, offset: identity.offset + shift });
     this.#cover(window.space, reading.checks, shift);
     this.kinds.set(layer, reading.kind ?? format.kind);
     return { layer, reading };
+  }
+
+  /** As much as one layer may show, the worst findings first if there are too many. */
+  #shown(fields: readonly Field[], findings: readonly LocalFinding[], place: Range): { fields: readonly Field[]; findings: readonly LocalFinding[] } {
+    const { shown } = this.#budget.limits;
+    if (fields.length <= shown && findings.length <= shown) return { fields, findings };
+    const omitted = { fields: Math.max(0, fields.length - shown), findings: Math.max(0, findings.length - shown) };
+    const bySeverity = (['error', 'warning', 'note'] as const).flatMap((severity) => findings.filter((entry) => entry.severity === severity));
+    const kept = findings.length <= shown ? findings : bySeverity.slice(0, shown);
+    return { fields: fields.slice(0, shown), findings: [...kept, finding('details-omitted', place, omitted)] };
   }
 
   #cover(space: Space, checks: readonly CodedCheck[], shift: number): void {
@@ -227,11 +248,14 @@ class Inspector {
       // What an archive held is a file again: anything may follow anything in it.
       content: payload.content ?? (inherited.outer ? 'slice' : 'one'),
       compression: payload.compression,
+      member: parent.role === 'archive',
       source,
     };
-    const pieces = inherited.outer ? await this.file(inner, walk) : await this.walk(inner, walk);
+    const pieces = inherited.outer ? await this.file(inner, walk) : await this.#withFooter(inner, walk, payload.footer === true);
     const child = pieces[0];
-    if (
+    if (child?.format?.id === parent.id && payload.mayRepeat !== true && parent.role !== 'archive') {
+      findings.push(finding('wrapped-twice', { offset: first.offset, length: Math.min(first.length, child.layer?.length ?? 0) }, { format: parent.id }));
+    } else if (
       payload.compression !== undefined &&
       payload.compression !== 'none' &&
       this.#known.has(payload.compression) &&
@@ -243,9 +267,6 @@ class Inspector {
     }
     if (payload.boots === true && pieces.find((piece) => piece.region.kind !== 'padding')?.layer === undefined) {
       findings.push(finding('data-unknown', first, { length: inner.length, found: hexBytes(bytesOf(inner).subarray(0, 8)) }));
-    }
-    if (child?.format?.id === parent.id && payload.mayRepeat !== true && parent.role !== 'archive') {
-      findings.push(finding('wrapped-twice', { offset: first.offset, length: Math.min(first.length, child.layer?.length ?? 0) }, { format: parent.id }));
     }
     return pieces;
   }
@@ -294,8 +315,8 @@ class Inspector {
   }
 
   async #readAt(format: AnyFormat, window: Window, walk: Walk): Promise<{ layer: Layer; reading: Reading }> {
-    if (walk.content !== 'slice' || format.role !== 'compressed') return this.read(format, window, walk);
-    // A bare compressed kernel does not say where it ends; what proves itself next does.
+    if (walk.content !== 'slice') return this.read(format, window, walk);
+    // A bare kernel may not say where it ends; what proves itself next does.
     const identities = this.identities.length;
     const covered = this.covered.length;
     const whole = await this.read(format, window, walk);
@@ -307,30 +328,41 @@ class Inspector {
     return this.read(format, subWindow(window, 0, end), walk);
   }
 
-  /** A whole file, or what an archive held: trailers are taken off the end first; the outermost layer spans it all. */
-  async file(window: Window, walk: Walk): Promise<Piece[]> {
+  /** Takes trailers or footers off the window's end; they come back in the order of their bytes, with where the first one begins. */
+  async #takeOffEnd(window: Window, role: 'trailer' | 'footer', walk: Walk): Promise<{ behind: Piece[]; end: number }> {
     const bytes = bytesOf(window);
-    const trailers: { layer: Layer; format: AnyFormat; reading: Reading }[] = [];
-    const trailerFindings: LocalFinding[] = [];
+    const behind: Piece[] = [];
     let end = bytes.length;
-    for (let found = true; found && trailers.length < 8; ) {
+    for (let found = true; found && behind.length < 8; ) {
       found = false;
       for (const format of this.#formats) {
+        if (format.role !== role) continue;
         const start = format.locate?.(bytes.subarray(0, end)) ?? -1;
         if (start < 0 || start >= end) continue;
-        const trailer = await this.read(format, subWindow(window, 0, end), { ...walk, path: walk.path, label: '', source: undefined, outer: false });
-        trailers.unshift({ ...trailer, format });
+        const { layer, reading } = await this.read(format, subWindow(window, 0, end), { ...walk, label: '', source: undefined, outer: false });
+        behind.unshift({ region: region('metadata', format.id, layer.offset, layer.length), layer, format, reading });
         end = start;
         found = true;
         break;
       }
     }
+    return { behind, end };
+  }
+
+  async #withFooter(window: Window, walk: Walk, footer: boolean): Promise<Piece[]> {
+    const { behind, end } = footer ? await this.#takeOffEnd(window, 'footer', walk) : { behind: [], end: window.length };
+    return [...(await this.walk(subWindow(window, 0, end), walk)), ...behind];
+  }
+
+  /** A whole file, or what an archive held: trailers are taken off the end first; the outermost layer spans it all. */
+  async file(window: Window, walk: Walk): Promise<Piece[]> {
+    const trailerFindings: LocalFinding[] = [];
+    const { behind, end } = await this.#takeOffEnd(window, 'trailer', walk);
     const pieces = await this.walk(subWindow(window, 0, end), { ...walk, content: 'slice', unexplained: 'unknown', findings: trailerFindings });
     const layers = pieces.filter((piece) => piece.layer !== undefined && piece.format?.role !== 'mark');
+    // A read-me beside the firmware is nothing to worry about.
+    if (walk.member === true && layers.length === 0 && behind.length === 0) return [{ region: region('payload', walk.label, window.offset, window.length) }];
     const only = layers.length === 1 && layers[0] === pieces[0] ? (layers[0] as Required<Piece>) : undefined;
-    const behind = trailers.map(
-      (trailer): Piece => ({ ...trailer, region: region('metadata', trailer.format.id, trailer.layer.offset, trailer.layer.length) }),
-    );
     const all = [...pieces, ...behind];
     const root = only === undefined ? this.#slice(window, walk, all, layers.length > 0, trailerFindings) : this.#extend(only, all, trailerFindings);
     return [{ region: region('payload', walk.label === '' ? root.layer.format : walk.label, window.offset, window.length), ...root }];
@@ -354,7 +386,7 @@ class Inspector {
       length,
       regions: [...layer.regions, ...appended.map((piece) => piece.region)],
       findings: [...layer.findings, ...findings],
-      children: [...layer.children, ...appended.flatMap((piece) => (piece.layer === undefined ? [] : [withoutSource(piece.layer, layer.source)]))],
+      children: [...layer.children, ...appended.flatMap((piece) => (piece.layer === undefined ? [] : [this.#withoutSource(piece.layer, layer.source)]))],
     };
     this.kinds.set(extended, this.kinds.get(layer) ?? format.kind);
     return { layer: extended, format, reading };
@@ -372,6 +404,7 @@ class Inspector {
       if (index === 0) findings.push(finding('format-unknown', piece.region, { found }));
       else findings.push(finding('data-unknown', piece.region, { length: piece.region.length, found }));
     });
+    if (all[0]?.region.kind !== 'unknown') findings.push(...displacedStart(window, all));
     // A piece that is labelled after its payload would give all of them the same name.
     const regions = all.map((piece) => (piece.format === undefined ? piece.region : { ...piece.region, label: piece.format.id }));
     const layer: Layer = {
@@ -384,17 +417,35 @@ class Inspector {
       regions,
       checks: [],
       findings: findings.map((entry) => ({ ...entry, layer: own })),
-      children: all.flatMap((piece) => (piece.layer === undefined ? [] : [withoutSource(piece.layer, walk.source)])),
+      children: all.flatMap((piece) => (piece.layer === undefined ? [] : [this.#withoutSource(piece.layer, walk.source)])),
     };
     return { layer };
   }
+
+  /** Inside of a layer that spans all of a source, the source belongs to that layer. */
+  #withoutSource(layer: Layer, source: Source | undefined): Layer {
+    if (source === undefined || layer.source !== source) return layer;
+    const { source: _, ...rest } = layer;
+    this.kinds.set(rest, this.kinds.get(layer) ?? 'unknown');
+    return rest;
+  }
 }
 
-/** Inside of a layer that spans all of a source, the source belongs to that layer. */
-function withoutSource(layer: Layer, source: Source | undefined): Layer {
-  if (source === undefined || layer.source !== source) return layer;
-  const { source: _, ...rest } = layer;
-  return rest;
+/** What can only lie on an erase-block boundary tells whether the slice around it begins on one. */
+function displacedStart(window: Window, pieces: readonly Piece[]): LocalFinding[] {
+  const starts = [window.offset];
+  for (const { region: place, format } of pieces) {
+    if (format === undefined) continue;
+    const { alignment = 1 } = format;
+    if (starts.some((start) => (place.offset - start) % alignment === 0)) {
+      starts.push(place.offset);
+      continue;
+    }
+    const surplus = (place.offset - window.offset) % alignment;
+    const range = { offset: window.offset, length: place.offset + place.length - window.offset };
+    return [finding('start-displaced', range, { what: format.title.toLowerCase(), at: place.offset, missing: alignment - surplus, surplus })];
+  }
+  return [];
 }
 
 /** Puts pieces in the place of a payload's region. */
@@ -425,9 +476,12 @@ class Classifier {
 
   kind(root: Layer): Kind {
     const stated = root.format === sliceId ? this.#slice(root) : (this.#stated.get(root) ?? 'unknown');
-    if (stated === 'archive') return this.#archive(root);
     // Appended metadata makes an image one for sysupgrade, whatever header it has.
     const metadata = root.children.some((layer) => this.#role(layer) === 'trailer' && this.#stated.get(layer) === 'sysupgrade');
+    if (stated === 'archive') {
+      const inside = this.#archive(root);
+      return metadata && inside === 'archive' ? 'sysupgrade' : inside;
+    }
     if (stated === 'factory') return metadata ? 'sysupgrade' : 'factory';
     if (stated !== 'kernel') return stated;
     if (allLayers(root).some((layer) => this.#role(layer) === 'rootfs')) return 'sysupgrade';
@@ -442,7 +496,10 @@ class Classifier {
     const stated = this.#stated.get(first) ?? 'unknown';
     if (root.regions[0]?.kind === 'padding' && stated === 'factory') return 'recovery';
     const role = this.#role(first);
-    return role === 'compressed' || role === 'data' ? 'kernel' : stated;
+    if (role === 'compressed' || role === 'data') return 'kernel';
+    // Some loaders want the kernel itself in a container that is marked as a file system.
+    const containers = root.children.filter((layer) => this.#role(layer) === 'kernel' || this.#role(layer) === 'rootfs');
+    return stated === 'rootfs' && role === 'kernel' && containers.length > 1 ? 'kernel' : stated;
   }
 
   /** An archive that holds one firmware file takes that file's kind. */

@@ -49,7 +49,7 @@ test('every fixture folder belongs to a format', () => {
 describe.each(fixtures.map((fixture) => [`${fixture.format}/${fixture.file}`, fixture] as const))('fixture %s', (_, fixture) => {
   const bytes = readFixture(fixture);
   const format = formatOf(fixture.format);
-  const appended = format?.role === 'trailer' || format?.role === 'mark';
+  const appended = format?.role === 'trailer' || format?.role === 'footer' || format?.role === 'mark';
 
   test('says what its name says', async () => {
     const result = await inspect(bytes, { deep: true });

@@ -25,11 +25,109 @@ export function crc0(bytes: Uint8Array): number {
   return ~crc32(bytes, 0xffffffff) >>> 0;
 }
 
+/** The table of a reflected CRC, from its reversed polynomial. */
+function crcTable(polynomial: number): Uint32Array {
+  const table = new Uint32Array(256);
+  for (let byte = 0; byte < 256; byte += 1) {
+    let value = byte;
+    for (let bit = 0; bit < 8; bit += 1) value = value & 1 ? (value >>> 1) ^ polynomial : value >>> 1;
+    table[byte] = value;
+  }
+  return table;
+}
+
+const crc32cTable = crcTable(0x82f63b78);
+const crc16Table = crcTable(0xa001);
+
+const reflectedCrc = (table: Uint32Array, bytes: Uint8Array, seed: number): number => {
+  let value = seed;
+  for (const byte of bytes) value = (table[(value ^ byte) & 0xff] as number) ^ (value >>> 8);
+  return value >>> 0;
+};
+
+/** CRC-32C (Castagnoli) without the final inversion, as Linux' `crc32c()`: ext4, btrfs. `seed` goes on from a former result. */
+export function crc32c(bytes: Uint8Array, seed = 0xffffffff): number {
+  return reflectedCrc(crc32cTable, bytes, seed);
+}
+
+/** CRC-16 (ANSI, reflected) as Linux' `crc16()`: ext4's group descriptors. `seed` goes on from a former result. */
+export function crc16(bytes: Uint8Array, seed = 0xffff): number {
+  return reflectedCrc(crc16Table, bytes, seed);
+}
+
+let crc64Table: { readonly low: Int32Array; readonly high: Int32Array } | undefined;
+
+function makeCrc64Table(): { readonly low: Int32Array; readonly high: Int32Array } {
+  const table = { low: new Int32Array(256), high: new Int32Array(256) };
+  for (let byte = 0; byte < 256; byte += 1) {
+    let low = byte;
+    let high = 0;
+    for (let bit = 0; bit < 8; bit += 1) {
+      const odd = low & 1;
+      low = (low >>> 1) | (high << 31);
+      high >>>= 1;
+      if (odd === 1) {
+        low ^= 0xd7870f42;
+        high ^= 0xc96c5795;
+      }
+    }
+    table.low[byte] = low;
+    table.high[byte] = high;
+  }
+  return table;
+}
+
+/** CRC-64 of ECMA-182, reflected, as 8 bytes, the lowest first: xz. */
+export function crc64(bytes: Uint8Array): Uint8Array {
+  crc64Table ??= makeCrc64Table();
+  const table = crc64Table;
+  let low = -1;
+  let high = -1;
+  for (const byte of bytes) {
+    const index = (low ^ byte) & 0xff;
+    low = ((low >>> 8) | (high << 24)) ^ (table.low[index] as number);
+    high = (high >>> 8) ^ (table.high[index] as number);
+  }
+  const value = new Uint8Array(8);
+  const view = new DataView(value.buffer);
+  view.setInt32(0, ~low, true);
+  view.setInt32(4, ~high, true);
+  return value;
+}
+
+/** CRC-16 with polynomial 0x1021 and start value 0, not reflected: U-Boot's `crc16-ccitt`, known as XMODEM. */
+export function crc16Ccitt(bytes: Uint8Array): number {
+  let value = 0;
+  for (const byte of bytes) {
+    let mixed = ((value >> 8) ^ byte) & 0xff;
+    mixed ^= mixed >> 4;
+    value = ((value << 8) ^ (mixed << 12) ^ (mixed << 5) ^ mixed) & 0xffff;
+  }
+  return value;
+}
+
 /** Sum of bytes, modulo 256. */
 export function sum8(bytes: Uint8Array): number {
   let sum = 0;
   for (const byte of bytes) sum += byte;
   return sum & 0xff;
+}
+
+/** Netgear's sum over several stretches: the sum of bytes and the sum of those sums, each folded to 16 bits. */
+export function netgearSum(...parts: readonly Uint8Array[]): number {
+  let sum = 0;
+  let sumOfSums = 0;
+  for (const part of parts) {
+    for (const byte of part) {
+      sum = (sum + byte) | 0;
+      sumOfSums = (sumOfSums + sum) | 0;
+    }
+  }
+  const fold = (value: number): number => {
+    const once = (value & 0xffff) + (value >>> 16);
+    return (once + (once >>> 16)) & 0xffff;
+  };
+  return ((fold(sumOfSums) << 16) | fold(sum)) >>> 0;
 }
 
 /** `count` zero bytes: the checksum field while the checksum over it is made. */
@@ -52,6 +150,8 @@ export function withReplaced(bytes: Uint8Array, replacements: readonly { offset:
 /** A check and the code of the finding that it makes when it fails. */
 export interface CodedCheck extends Check {
   readonly code: FindingCode;
+  /** Where the stored value lies: the place of the finding if the check covers no bytes. */
+  readonly at: Range;
 }
 
 type MismatchCode = Extract<FindingCode, `${string}-checksum-mismatch` | 'hash-mismatch'>;
@@ -65,7 +165,7 @@ interface Comparison {
   readonly computed: number | Uint8Array;
   /** Where the stored value lies. */
   readonly at: Range;
-  /** The bytes which the value is computed over, in ascending order. */
+  /** The bytes which the value is computed over, in ascending order. None: it is over unpacked data, and the check covers no bytes. */
   readonly covers: readonly Range[];
   /** Hexadecimal digits of a number. */
   readonly digits?: number;
@@ -73,23 +173,24 @@ interface Comparison {
 
 const show = (value: number | Uint8Array, digits = 8): string => (typeof value === 'number' ? hex(value, digits) : hexBytes(value));
 
-/** Compares a stored checksum with the computed one. What it covers includes the stored value's own bytes. */
+/** Compares a stored checksum with the computed one. What it covers includes the stored value's own bytes, if it covers any. */
 export function compare(comparison: Comparison): CodedCheck {
   const { code, name, algorithm, stored, computed, at, digits } = comparison;
-  const covers = mergeRanges([...comparison.covers, at]);
-  if (stored === null) return { code, name, algorithm, ok: null, expected: null, actual: show(computed, digits), covers };
-  const expected = show(stored, digits);
+  const covers = comparison.covers.length === 0 ? [] : mergeRanges([...comparison.covers, at]);
   const actual = show(computed, digits);
-  return { code, name, algorithm, ok: expected === actual, expected, actual, covers };
+  if (stored === null) return { code, name, algorithm, ok: null, expected: null, actual, covers, at };
+  const expected = show(stored, digits);
+  return { code, name, algorithm, ok: expected === actual, expected, actual, covers, at };
 }
 
 /** The finding that a failed check makes; its place is the hull of what the check covers. */
 export function failedCheck(check: CodedCheck): LocalFinding {
-  const first = check.covers[0] ?? { offset: 0, length: 0 };
-  const end = check.covers.reduce((last, range) => Math.max(last, range.offset + range.length), 0);
+  const places = check.covers.length === 0 ? [check.at] : check.covers;
+  const { offset } = places[0] as Range;
+  const end = places.reduce((last, range) => Math.max(last, range.offset + range.length), 0);
   const { name, algorithm } = check;
   const args = { name, algorithm, expected: check.expected ?? '', actual: check.actual ?? '' };
-  return finding(check.code as MismatchCode, { offset: first.offset, length: end - first.offset }, args);
+  return finding(check.code as MismatchCode, { offset, length: end - offset }, args);
 }
 
 /** Sorted, without overlaps, without empty ones; neighbours are joined. */

@@ -76,6 +76,12 @@ export const findingKinds = {
     (a) => `Cannot read all of ${a.field}: it should have ${a.claimed} bytes but only ${a.available} are left, ${a.missing} are missing`,
     `The file is cut off, or the length is damaged. ${again}`,
   ),
+  'length-understated': kind<{ field: string; claimed: number; actual: number }>(
+    'note',
+    'A length is shorter than what its checksum covers',
+    (a) => `${a.field} says ${a.claimed} bytes, but the checksum is right over ${a.actual}`,
+    'The tool that made the image does so. A boot loader that computes the checksum over the length that is given will refuse it.',
+  ),
   'header-truncated': kind<{ what: string; length: number; available: number }>(
     'error',
     'The file ends inside a header',
@@ -136,6 +142,13 @@ export const findingKinds = {
     (a) => `${a.length} bytes lie behind the end of the ${a.format} image and belong to nothing`,
     'Something was appended after the image was made. Vendor pages that compare lengths refuse such a file.',
   ),
+  'start-displaced': kind<{ what: string; at: number; missing: number; surplus: number }>(
+    'error',
+    'The image begins in the wrong place',
+    (a) =>
+      `The ${a.what} at ${hexOffset(a.at)} stands on no erase-block boundary: ${a.missing} bytes are missing in front of the image, or ${a.surplus} are too many`,
+    'A header or boot loader was cut off at the wrong place, or something was put in front. Written to flash like this the kernel or its settings will not be found. Use the original file.',
+  ),
   'metadata-displaced': kind<{ length: number }>(
     'error',
     'Metadata is not at the end',
@@ -158,6 +171,13 @@ export const findingKinds = {
     'note',
     'The image carries a message for the one who upgrades',
     (a) => `The image says to older systems: "${a.message}"`,
+  ),
+  'bootloader-inside': kind<{ length: number; distance: number }>(
+    'note',
+    'A boot loader is inside',
+    (a) =>
+      `A boot loader of ${a.length} bytes is inside; the firmware itself begins ${a.distance} (${hexOffset(a.distance)}) bytes behind the start of this header`,
+    "The vendor's web page writes both. sysupgrade, mtd and a boot loader's prompt take the firmware alone and would put the boot loader where the kernel belongs: take it off with owimg strip first.",
   ),
   'signature-unverified': kind<{ length: number }>(
     'note',
@@ -188,6 +208,12 @@ export const findingKinds = {
     (a) => `The member "${a.member}" is encrypted, so nobody can tell what is in it`,
     'Unpack it with its password first, then inspect what came out.',
   ),
+  'compression-unsupported': kind<{ member: string; method: string }>(
+    'warning',
+    'A member in a compression that owimg does not read',
+    (a) => `The member "${a.member}" is packed with ${a.method}, so what is in it was not looked at`,
+    'Unpack it with another program, then inspect what came out.',
+  ),
   'archive-without-firmware': kind<{ count: number }>(
     'error',
     'No firmware in the archive',
@@ -212,6 +238,12 @@ export const findingKinds = {
     (a) => `The ${a.what} stream should unpack to ${a.expected} bytes but gives ${a.actual}`,
     `The compressed data is damaged. Do not flash it. ${again}`,
   ),
+  'filter-unknown': kind<{ what: string; filter: string }>(
+    'warning',
+    'A filter that owimg does not undo',
+    (a) => `The ${a.what} unpacks, but was filtered for ${a.filter} before it was compressed; owimg does not undo that`,
+    'Unpack it with xz first, then inspect what came out.',
+  ),
   'compression-mismatch': kind<{ expected: string; actual: string }>(
     'error',
     'Compression is not what the header says',
@@ -221,7 +253,7 @@ export const findingKinds = {
   'lzma-dictionary-invalid': kind<{ actual: number }>(
     'error',
     'LZMA dictionary size is not possible',
-    (a) => `The LZMA dictionary size is ${a.actual}: expected a power of two or the sum of two neighbouring ones`,
+    (a) => `The LZMA dictionary size is ${a.actual}: expected a power of two, the sum of two neighbouring ones, or whole MiB`,
     'Boot loaders say "LZMA ERROR 1" and stop. The header is damaged or was made by a broken tool.',
   ),
   'nesting-too-deep': kind<{ limit: number }>(
@@ -260,11 +292,49 @@ export const findingKinds = {
     (a) => `The file system needs ${a.claimed} bytes but only ${a.available} are there, ${a.missing} are missing`,
     `The file is cut off. A device would boot and fail to mount its root. Do not flash it. ${again}`,
   ),
+  'partition-beyond-end': kind<{ partition: string; claimed: number; available: number }>(
+    'note',
+    'A partition reaches beyond the end of the image',
+    (a) =>
+      a.available === 0
+        ? `The image holds nothing of ${a.partition} (${a.claimed} bytes)`
+        : `The image ends inside of ${a.partition}: it holds ${a.available} of ${a.claimed} bytes`,
+    'Usual for OpenWrt, which leaves out what a partition has behind its file system. If the file should hold more, compare its SHA-256 with the published one.',
+  ),
+  'partition-overlap': kind<{ first: string; second: string }>(
+    'error',
+    'Two partitions overlap',
+    (a) => `${a.second} begins before ${a.first} ends`,
+    `The partition table is damaged or was edited wrongly: writing to one partition would destroy the other. Do not flash it. ${again}`,
+  ),
+  'backup-missing': kind<{ what: string; at: string }>(
+    'note',
+    'A backup is missing',
+    (a) => `There is no backup of ${a.what} at ${a.at}, where it should be`,
+    'Usual for OpenWrt, whose ptgen writes none by default. It boots all the same; partition tools offer to write one.',
+  ),
+  'backup-differs': kind<{ what: string; difference: string }>(
+    'warning',
+    'A backup differs',
+    (a) => `The backup of ${a.what} says something else: ${a.difference}`,
+    'One of the two was changed without the other. Which one counts depends on who reads it: repair it with a partition or file system tool, or use the original file.',
+  ),
   'configuration-missing': kind<{ name: string }>(
     'error',
     'The default configuration is missing',
     (a) => `The default configuration "${a.name}" does not exist`,
     'U-Boot will say "Could not find configuration node". The image was built wrong.',
+  ),
+  'subimage-missing': kind<{ configuration: string; property: string; name: string }>(
+    'error',
+    'A configuration names an image that is missing',
+    (a) => `The configuration "${a.configuration}" names "${a.name}" as its ${a.property}, but there is no such image`,
+    'U-Boot will say "Could not find subimage node" and not boot this configuration. The image was built wrong.',
+  ),
+  'signature-key-missing': kind<{ node: string; algorithm: string; key: string }>(
+    'note',
+    'Signed, not verified',
+    (a) => `"${a.node}" carries a signature (${a.algorithm}, key "${a.key}"); the public key lies in the boot loader, so the file alone cannot prove it`,
   ),
   'name-contradicts': kind<{ says: string; is: string }>(
     'warning',
@@ -272,6 +342,12 @@ export const findingKinds = {
     (a) => `The file name says ${a.says}, but the content is ${a.is}`,
     'Trust the content. Somebody renamed the file, or it is the wrong one of two.',
   ),
+  'details-omitted': kind<{ fields: number; findings: number }>(
+    'note',
+    'Not everything is shown',
+    (a) => `This layer has ${a.fields} more fields and ${a.findings} more findings than are shown`,
+  ),
+  'list-shortened': kind<{ what: string; count: number }>('note', 'Not everything is shown', (a) => `${a.count} more ${a.what} were read but are not shown`),
   'entries-too-many': kind<{ what: string; limit: number }>(
     'error',
     'Too many entries',

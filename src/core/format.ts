@@ -7,7 +7,9 @@
  */
 import type { CodedCheck } from './checksums.ts';
 import type { LocalFinding } from './findings.ts';
+import { hexBytes } from './hex.ts';
 import type { Budget } from './limits.ts';
+import { paddingLength } from './padding.ts';
 import type { Confidence, Field, Identity, Kind, Range, Region } from './types.ts';
 
 /** What a format is for, as far as the engine must know to read what stands beside it. */
@@ -25,6 +27,8 @@ export type Role =
   | 'disk'
   /** Appended behind an image, found from the end of the file. Never the root. */
   | 'trailer'
+  /** At the end of a container's last payload, inside of its length and checksum. Never the root. */
+  | 'footer'
   /** A marker between padding. Never the root. */
   | 'mark'
   /** Read only inside of something else or by itself: a device tree. */
@@ -62,6 +66,8 @@ export interface Payload {
   readonly boots?: boolean;
   /** It may be the same format again without anything being wrong. */
   readonly mayRepeat?: boolean;
+  /** Vendors keep a block of their own at its end: a format with role `footer` is looked for there. */
+  readonly footer?: boolean;
 }
 
 /** What one format says of a window. All offsets count from the window's first byte. */
@@ -109,9 +115,11 @@ export interface Format<Input = unknown> {
   readonly limitations: readonly string[];
   /** By which it is looked for inside of bytes that nothing else explains; only ones that `detect` can then prove. */
   readonly magics?: readonly Magic[];
+  /** In flash it begins at a multiple of this, counted from the start of the flash or of something in front of it. */
+  readonly alignment?: number;
   /** Never throws; looks at a bounded number of bytes. */
   detect(bytes: Uint8Array): Confidence;
-  /** For trailers instead of `detect`: where the trailer begins that ends (or should end) at the window's end; -1 if there is none. */
+  /** For trailers and footers instead of `detect`: where the one begins that ends (or should end) at the window's end; -1 if there is none. */
   locate?(bytes: Uint8Array): number;
   /** Called after `detect` or `locate`; damage becomes findings. */
   parse(bytes: Uint8Array, context: ParseContext): Reading<Input> | Promise<Reading<Input>>;
@@ -156,6 +164,15 @@ export function tile(regions: readonly Region[], start: number, end: number, gap
   }
   if (position < end) tiled.push(region(gap, gapLabel, position, end - position));
   return tiled;
+}
+
+/** Regions of kind `unknown` that hold nothing but 00 or FF become padding. Offsets count from the first of `bytes`. */
+export function explainFiller(regions: readonly Region[], bytes: Uint8Array): Region[] {
+  return regions.map((entry) => {
+    const { offset, length } = entry;
+    if (entry.kind !== 'unknown' || paddingLength(bytes.subarray(offset, offset + length)) < length) return entry;
+    return region('padding', `filled with ${hexBytes(bytes.subarray(offset, offset + 1))}`, offset, length);
+  });
 }
 
 /** A format whatever its `build` takes: what a list of formats holds. */

@@ -35,6 +35,17 @@ export function printable(bytes: Uint8Array): string {
   return text;
 }
 
+/** UTF-16 in little endian up to its first NUL; what is not printable ASCII becomes `\uNNNN`. */
+export function printableUtf16(bytes: Uint8Array): string {
+  let text = '';
+  for (let index = 0; index + 1 < bytes.length; index += 2) {
+    const unit = (bytes[index] as number) | ((bytes[index + 1] as number) << 8);
+    if (unit === 0) break;
+    text += unit >= 0x20 && unit < 0x7f ? String.fromCharCode(unit) : `\\u${unit.toString(16).padStart(4, '0')}`;
+  }
+  return text;
+}
+
 /** One byte per character, all 256 values; what {@link toBytes} reverses. */
 export function latin1(bytes: Uint8Array): string {
   let text = '';

@@ -81,6 +81,8 @@ export interface Layer extends Range {
   readonly format: string;
   /** The name under which its parent carries it: a partition, a tar member, a volume. */
   readonly label?: string;
+  /** What it is, in words for people: `uImage "MIPS OpenWrt Linux-6.6.99" (linux mips kernel, lzma)`. */
+  readonly summary?: string;
   readonly source?: Source;
   readonly fields: readonly Field[];
   readonly regions: readonly Region[];

@@ -30,3 +30,6 @@ export const fixtureReadme = (format: string): string => readFileSync(`${root}${
 export function readFixture(fixture: Pick<Fixture, 'path'>): Uint8Array {
   return new Uint8Array(readFileSync(fixture.path));
 }
+
+/** A fixture by folder and file, as `uimage/sound-lzma.bin`. */
+export const readFixtureFile = (name: string): Uint8Array => readFixture({ path: `${root}${name}` });

@@ -1,0 +1,76 @@
+/**
+ * The block that Asus keeps in the last 64 bytes of a TRX, inside of the container's length and CRC: four version
+ * numbers and the product id by which the vendor's upgrade knows the device. It has no checksum of its own.
+ *
+ * Layout and writer: firmware-utils asustrx.c, which overwrites zeros with it and makes the container's CRC anew.
+ */
+import { OwimgError } from '../src/core/errors.ts';
+import { type Format, type Reading, region } from '../src/core/format.ts';
+import { bytes as raw, struct, text } from '../src/core/struct.ts';
+import type { Field } from '../src/core/types.ts';
+
+const footer = struct('big', { version: raw(4), productId: text(12), unused: raw(48) });
+
+/** Some ids are filled up with blanks instead of NUL. */
+const productPattern = /^[A-Z][A-Za-z0-9+_.-]{2,11} *$/;
+
+export interface AsusTrxInput {
+  /** `3.0.0.4` */
+  readonly version: string;
+  readonly productId: string;
+}
+
+export const asusTrx: Format<AsusTrxInput> = {
+  id: 'asus-trx',
+  title: 'Asus product id',
+  summary: 'The last 64 bytes inside of a TRX for Asus routers: firmware version and product id, which the vendor upgrade compares.',
+  role: 'footer',
+  kind: 'unknown',
+  references: [{ title: 'firmware-utils asustrx.c', url: 'https://github.com/openwrt/firmware-utils/blob/d21804ad/src/asustrx.c' }],
+  limitations: ['Stock firmware may put lists of hardware versions or build numbers into the bytes that OpenWrt leaves zero; such a block is not recognised.'],
+
+  detect: () => 'no',
+
+  locate(bytes) {
+    const start = bytes.length - footer.length;
+    if (start < 0) return -1;
+    const end = bytes.subarray(start);
+    const idEnd = footer.at.productId.offset + footer.at.productId.length;
+    // Only a text that is filled up to its end and nothing behind it: there is no magic number.
+    if (!end.subarray(idEnd).every((byte) => byte === 0)) return -1;
+    const { productId } = footer.read(end);
+    const filled = end.subarray(footer.at.productId.offset + productId.length, idEnd).every((byte) => byte === 0);
+    return filled && productPattern.test(productId) ? start : -1;
+  },
+
+  parse(bytes): Reading<AsusTrxInput> {
+    const start = bytes.length - footer.length;
+    const values = footer.read(bytes, start);
+    const version = values.version.join('.');
+    const [versionField, ...others] = footer.fields(values, { unused: 'zero' }, start) as [Field, ...Field[]];
+    const place = start + footer.at.productId.offset;
+    return {
+      start,
+      length: footer.length,
+      summary: `Asus product id "${values.productId.trimEnd()}", version ${version}`,
+      fields: [{ ...versionField, value: version }, ...others],
+      regions: [region('metadata', 'Asus version and product id', start, footer.length)],
+      checks: [],
+      findings: [],
+      identities: [{ source: 'asus-trx.productId', value: values.productId.trimEnd(), offset: place }],
+      payloads: [],
+      input: () => ({ version, productId: values.productId }),
+    };
+  },
+
+  build({ version, productId }) {
+    const numbers = version.split('.').map(Number);
+    if (numbers.length !== 4 || !numbers.every((number) => Number.isInteger(number) && number >= 0 && number <= 255)) {
+      throw new OwimgError('bad-value', `Cannot store the version "${version}": expected four numbers up to 255, as 3.0.0.4`);
+    }
+    if (productId.length > footer.at.productId.length) {
+      throw new OwimgError('bad-value', `Cannot store the product id "${productId}": it has ${productId.length} characters, the field has room for 12`);
+    }
+    return footer.write({ version: Uint8Array.from(numbers), productId, unused: new Uint8Array(48) });
+  },
+};

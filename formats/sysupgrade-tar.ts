@@ -1,0 +1,165 @@
+/**
+ * OpenWrt's sysupgrade tar: a tar with one directory `sysupgrade-BOARD`, in it CONTROL (a line `BOARD=...`), kernel
+ * and root, for some boards dtb or ramdisk. What devices with NAND, UBI or eMMC are upgraded with.
+ *
+ * Each header has tar's checksum; nothing covers the data but the metadata that may be appended behind it.
+ *
+ * Writer: OpenWrt scripts/sysupgrade-tar.sh (GNU tar). Reader: package/base-files/files/lib/upgrade/nand.sh.
+ */
+import { finding, type LocalFinding } from '../src/core/findings.ts';
+import type { Format, Payload, Reading } from '../src/core/format.ts';
+import { printable, toBytes } from '../src/core/hex.ts';
+import { unsafePath } from '../src/core/path.ts';
+import { boardOf, detectTar, holdsUpgrade, linkNameAt, nameAt, readTar, type TarMember, writeTar } from '../src/core/tar.ts';
+import type { Identity } from '../src/core/types.ts';
+
+/** In the order in which the archive has them. */
+const parts = ['CONTROL', 'dtb', 'kernel', 'ramdisk', 'root'] as const;
+type Part = (typeof parts)[number];
+const needed: readonly Part[] = ['CONTROL', 'kernel', 'root'];
+/** CONTROL is one short line. */
+const longestControl = 1024;
+const directoryPrefix = 'sysupgrade-';
+
+export interface SysupgradeTarInput {
+  readonly board: string;
+  /** Seconds since 1970: the tool's SOURCE_DATE_EPOCH. */
+  readonly time: number;
+  /** Without it `BOARD=board` and a line end. */
+  readonly CONTROL?: Uint8Array;
+  readonly dtb?: Uint8Array;
+  readonly kernel?: Uint8Array;
+  readonly ramdisk?: Uint8Array;
+  /** As stored: the tool fills a SquashFS up to a multiple of 1024 bytes, with zeros. */
+  readonly root?: Uint8Array;
+  /** Permissions; without them 0755 for the directory and 0644 for the files. */
+  readonly modes?: Readonly<Partial<Record<Part | 'directory', number>>>;
+}
+
+/** Which of the parts a member is. */
+function partOf(member: TarMember): Part | undefined {
+  const board = boardOf(member.name);
+  return board === undefined ? undefined : parts.find((part) => member.name === `${directoryPrefix}${board}/${part}`);
+}
+
+/** The device takes both spellings of a board's name. */
+const sameBoard = (a: string, b: string): boolean => a.replaceAll(',', '_') === b.replaceAll(',', '_');
+
+function unsafeMembers(members: readonly TarMember[]): LocalFinding[] {
+  const findings: LocalFinding[] = [];
+  for (const member of members) {
+    const { name: path, kind, linkName } = member;
+    const reason = unsafePath(path);
+    if (reason !== undefined) findings.push(finding('path-unsafe', nameAt(member), { path, reason }));
+    if (kind === 'link') findings.push(finding('path-unsafe', linkNameAt(member), { path, reason: `is a link to "${linkName}"` }));
+    if (kind === 'device') findings.push(finding('path-unsafe', nameAt(member), { path, reason: 'is a device file or a pipe' }));
+  }
+  return findings;
+}
+
+export const sysupgradeTar: Format<SysupgradeTarInput> = {
+  id: 'sysupgrade-tar',
+  title: 'OpenWrt sysupgrade tar',
+  summary: 'A tar with kernel and root file system for one board; what sysupgrade takes on devices with NAND, UBI or eMMC.',
+  role: 'wrapper',
+  kind: 'sysupgrade',
+  references: [
+    {
+      title: 'OpenWrt scripts/sysupgrade-tar.sh',
+      url: 'https://github.com/openwrt/openwrt/blob/12c9028e05383cca40fc55e60e7f125298db3f99/scripts/sysupgrade-tar.sh',
+    },
+    {
+      title: 'OpenWrt lib/upgrade/nand.sh',
+      url: 'https://github.com/openwrt/openwrt/blob/12c9028e05383cca40fc55e60e7f125298db3f99/package/base-files/files/lib/upgrade/nand.sh',
+    },
+    { title: 'GNU tar, basic tar format', url: 'https://www.gnu.org/software/tar/manual/html_node/Standard.html' },
+  ],
+  limitations: ['Sparse files of GNU tar are read as they are stored.'],
+  magics: [{ offset: 257, bytes: toBytes('ustar') }],
+
+  detect(bytes) {
+    const tar = detectTar(bytes);
+    return tar !== 'no' && holdsUpgrade(bytes) ? tar : 'no';
+  },
+
+  parse(bytes, { budget }): Reading<SysupgradeTarInput> {
+    const { members, ...tar } = readTar(bytes, budget);
+    const findings: LocalFinding[] = [...tar.findings, ...unsafeMembers(members)];
+    const identities: Identity[] = [];
+    const first = members.find((member) => boardOf(member.name) !== undefined);
+    const board = first === undefined ? '' : (boardOf(first.name) as string);
+    if (first !== undefined) identities.push({ source: 'sysupgrade-tar.board', value: board, offset: nameAt(first).offset + directoryPrefix.length });
+    const other = members.find((member) => ![undefined, board].includes(boardOf(member.name)));
+    if (other !== undefined) {
+      const args = { what: 'second directory of the sysupgrade tar', expected: `"${directoryPrefix}${board}"`, actual: `"${other.name}"` };
+      findings.push(finding('structure-invalid', nameAt(other), args));
+    }
+
+    const found = new Map<Part, TarMember>();
+    for (const member of members) {
+      const part = partOf(member);
+      if (part !== undefined && !found.has(part)) found.set(part, member);
+    }
+    for (const part of needed) {
+      const member = found.get(part);
+      if (member === undefined) findings.push(finding('member-missing', { offset: 0, length: tar.length }, { member: part, container: 'sysupgrade tar' }));
+      else if (member.kind === 'file' && member.data.length === 0 && member.whole) {
+        findings.push(finding('member-missing', nameAt(member), { member: `bytes in its ${part}`, container: 'sysupgrade tar' }));
+      }
+    }
+
+    const control = found.get('CONTROL');
+    if (control !== undefined && control.data.length > 0) {
+      const { offset, length } = control.data;
+      const text = printable(bytes.subarray(offset, offset + Math.min(length, longestControl))).split('\\x0a')[0] as string;
+      const named = /^BOARD=(.+)$/.exec(text)?.[1];
+      if (named === undefined) {
+        findings.push(finding('structure-invalid', control.data, { what: 'CONTROL file', expected: 'a line "BOARD=..."', actual: `"${text}"` }));
+      } else {
+        identities.push({ source: 'sysupgrade-tar.control', value: text, offset });
+        if (!sameBoard(named, board)) {
+          const args = { first: `the directory is for "${board}"`, second: `CONTROL says "${named}"` };
+          findings.push(finding('identities-differ', { offset, length: text.length }, args));
+        }
+      }
+    }
+
+    const payloads: Payload[] = members
+      .filter((member) => member.kind === 'file' && member.data.length > 0)
+      .map((member) => {
+        const part = partOf(member);
+        return { label: part ?? member.name, ranges: [member.data], ...(part === 'CONTROL' ? { content: 'opaque' } : {}) };
+      });
+    return {
+      ...tar,
+      summary: `sysupgrade tar for ${board}`,
+      findings,
+      identities,
+      payloads,
+      input: () => {
+        const entries = [...found].map(([part, { data }]) => [part, bytes.subarray(data.offset, data.offset + data.length)]);
+        const modes = [...found].map(([part, { mode }]) => [part, mode]);
+        const directory = members.find((member) => member.kind === 'directory');
+        return {
+          board,
+          time: first?.time ?? 0,
+          ...Object.fromEntries(entries),
+          modes: { ...(directory === undefined ? {} : { directory: directory.mode }), ...Object.fromEntries(modes) },
+        };
+      },
+    };
+  },
+
+  build(input) {
+    const { board, time, modes = {} } = input;
+    const directory = `${directoryPrefix}${board}/`;
+    const contents = { CONTROL: toBytes(`BOARD=${board}\n`), ...input };
+    return writeTar([
+      { name: directory, mode: modes.directory ?? 0o755, time, data: new Uint8Array(0) },
+      ...parts.flatMap((part) => {
+        const data = contents[part];
+        return data === undefined ? [] : [{ name: `${directory}${part}`, mode: modes[part] ?? 0o644, time, data }];
+      }),
+    ]);
+  },
+};

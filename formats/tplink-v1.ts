@@ -1,0 +1,177 @@
+/**
+ * TP-Link's first header: 512 bytes, big endian, in front of kernel and root file system on most of its routers
+ * until 2016. The first word holds version 1 or 2; this version 2 has the layout of version 1, and is not the
+ * one of `tplink-v2`, which is little endian there.
+ *
+ * The MD5 covers the whole file as written, with a salt in its own place (another one if a boot loader is
+ * inside); a header in front of a bare kernel has none. What is appended later (metadata) is not covered.
+ *
+ * Layout and writer: firmware-utils mktplinkfw.c, mktplinkfw-lib.c.
+ */
+import { finding, type LocalFinding } from '../src/core/findings.ts';
+import { type Format, type Reading, truncatedHeader } from '../src/core/format.ts';
+import { fromHex, hex, printable, toBytes } from '../src/core/hex.ts';
+import { paddingLength } from '../src/core/padding.ts';
+import { hex32, bytes as raw, rawText, struct, u16, u32, type ValuesOf } from '../src/core/struct.ts';
+import { addressMeaning, headerText, readTplinkLayout, requireFitting, sealTplink, type TplinkHeaderFormat } from '../src/core/tplink-layout.ts';
+import type { Confidence, Range } from '../src/core/types.ts';
+
+const table = {
+  version: hex32,
+  vendor: rawText(24), // vendor_name
+  firmwareVersion: rawText(36), // fw_version
+  hardwareId: hex32, // hw_id
+  hardwareRevision: u32, // hw_rev
+  regionCode: u32,
+  md5: raw(16), // md5sum1
+  reserved1: raw(4), // unk2
+  kernelMd5: raw(16), // md5sum2
+  reserved2: raw(4), // unk3
+  load: hex32, // kernel_la
+  entry: hex32, // kernel_ep
+  flashLength: u32, // fw_length
+  kernelOffset: u32, // kernel_ofs
+  kernelLength: u32, // kernel_len
+  rootfsOffset: u32, // rootfs_ofs
+  rootfsLength: u32, // rootfs_len
+  bootOffset: u32, // boot_ofs
+  bootLength: u32, // boot_len
+  versionHigh: u16, // ver_hi
+  versionMiddle: u16, // ver_mid
+  versionLow: u16, // ver_lo
+  reserved3: raw(130), // pad
+  regionText1: rawText(32), // region_str1
+  regionText2: rawText(32), // region_str2
+  reserved4: raw(160), // pad2
+};
+type Values = ValuesOf<typeof table>;
+const header = struct('big', table);
+
+const versions: ReadonlyMap<number, string> = new Map([
+  [0x01000000, 'version 1'],
+  [0x02000000, 'version 2, laid out as version 1'],
+]);
+const regionCodes: ReadonlyMap<string, number> = new Map([
+  ['US', 1],
+  ['EU', 0],
+  ['BR', 0],
+]);
+
+/** What the tool leaves zero, mostly. */
+const zeroes = {
+  regionCode: 0,
+  reserved1: new Uint8Array(4),
+  kernelMd5: new Uint8Array(16),
+  reserved2: new Uint8Array(4),
+  bootOffset: 0,
+  bootLength: 0,
+  versionHigh: 0,
+  versionMiddle: 0,
+  versionLow: 0,
+  reserved3: new Uint8Array(130),
+  regionText1: new Uint8Array(32),
+  regionText2: new Uint8Array(32),
+  reserved4: new Uint8Array(160),
+};
+
+/** The header's values but for the MD5, and all that follows the header: `layOutTplink` makes that. */
+export type TplinkV1Input = Omit<Values, 'md5' | keyof typeof zeroes> & Partial<Values> & { readonly body: Uint8Array };
+
+/** The header values that the tool writes for a country (`-C`). */
+export function tplinkRegion(country: 'US' | 'EU' | 'BR'): Pick<Values, 'regionCode' | 'regionText1' | 'regionText2'> {
+  const digits = `${hex((country.charCodeAt(0) << 8) | country.charCodeAt(1), 4).slice(2)}0000`;
+  return { regionCode: regionCodes.get(country) ?? 0, regionText1: toBytes(`00000000;${digits};`), regionText2: toBytes(digits) };
+}
+
+function confidence(bytes: Uint8Array): Confidence {
+  if (bytes.length < 12) return 'no';
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const versionFits = versions.has(view.getUint32(0));
+  const { vendor, firmwareVersion, kernelOffset } = header.at;
+  const at = ({ offset, length }: Range): Uint8Array => bytes.subarray(offset, offset + length);
+  // The vendor is what tells this header from anything else that begins with a 1.
+  if ((headerText(at(vendor), 0) ?? '').length < 3) return 'no';
+  if (bytes.length < header.length) return versionFits ? 'maybe' : 'no';
+  const named = headerText(at(firmwareVersion)) !== null;
+  const placed = view.getUint32(kernelOffset.offset) === header.length;
+  const known = [versionFits, named, placed].filter(Boolean).length;
+  if (known === 3) return 'yes';
+  return known === 2 ? 'maybe' : 'no';
+}
+
+const headerFormat: TplinkHeaderFormat = {
+  title: 'TP-Link v1',
+  at: header.at,
+  salts: { plain: fromHex('dcd73aa5c39598fbddf9e7f40eae4738'), boot: fromHex('8cef335bd5c5cefaa79c28dab2e90f42') },
+  mayLackMd5: ({ flashLength }) => flashLength === 0,
+  proven: (bytes) => (bytes.length >= header.length && confidence(bytes) === 'yes' ? header.read(bytes) : undefined),
+};
+
+export const tplinkV1: Format<TplinkV1Input> = {
+  id: 'tplink-v1',
+  title: 'TP-Link v1 header',
+  summary: 'A 512-byte header with hardware id and MD5 in front of kernel and root file system; what the older TP-Link boot loaders and web pages take.',
+  role: 'wrapper',
+  kind: 'factory',
+  references: [
+    { title: 'firmware-utils mktplinkfw.c', url: 'https://github.com/openwrt/firmware-utils/blob/d21804ad/src/mktplinkfw.c' },
+    { title: 'firmware-utils mktplinkfw-lib.c', url: 'https://github.com/openwrt/firmware-utils/blob/d21804ad/src/mktplinkfw-lib.c' },
+    {
+      title: 'OpenWrt mtdsplit_tplink.c',
+      url: 'https://github.com/openwrt/openwrt/blob/3d1645ee/target/linux/generic/files/drivers/mtd/mtdsplit/mtdsplit_tplink.c',
+    },
+  ],
+  limitations: ["The second MD5, which only TP-Link's own images carry, is shown and not verified: nobody has published what it covers."],
+  magics: [
+    { offset: 4, bytes: toBytes('OpenWrt\0') },
+    { offset: 4, bytes: toBytes('LEDE\0') },
+    { offset: 4, bytes: toBytes('TP-LINK Technologies') },
+  ],
+
+  detect: confidence,
+
+  parse(bytes): Reading<TplinkV1Input> {
+    if (bytes.length < header.length) {
+      const args = { what: 'a TP-Link v1 header', length: header.length, available: bytes.length };
+      return truncatedHeader('TP-Link v1', header.length, finding('header-truncated', { offset: 0, length: bytes.length }, args), bytes.length);
+    }
+    const values = header.read(bytes);
+    const { md5: _, ...given } = values;
+    const layout = readTplinkLayout(bytes, values, headerFormat);
+    const findings: LocalFinding[] = [];
+    if (!versions.has(values.version)) {
+      const args = { what: 'the TP-Link header', expected: [...versions.keys()].map((version) => hex(version)).join(' or '), actual: hex(values.version) };
+      findings.push(finding('magic-damaged', header.at.version, args));
+    }
+    const hardwareId = hex(values.hardwareId);
+    const meanings = {
+      version: versions.get(values.version),
+      regionCode: values.regionCode === 0 ? 'any' : [...regionCodes].find(([, code]) => code === values.regionCode)?.[0],
+      load: addressMeaning(values.load),
+      entry: addressMeaning(values.entry),
+      flashLength: values.flashLength === 0 ? 'kernel only' : undefined,
+      rootfsOffset: layout.rootfsOffset === undefined || layout.rootfsOffset === values.rootfsOffset ? undefined : `not used: it is at ${layout.rootfsOffset}`,
+    };
+    return {
+      length: layout.length,
+      kind: layout.kind,
+      summary: `TP-Link v1 ${layout.kind === 'kernel' ? 'kernel' : 'image'} "${printable(values.vendor)} ${printable(values.firmwareVersion)}" for hardware ${hardwareId} revision ${values.hardwareRevision}`,
+      fields: header
+        .fields(values, meanings)
+        .filter(({ name, offset, length }) => !name.startsWith('reserved') || paddingLength(bytes.subarray(offset, offset + length)) < length),
+      regions: layout.regions,
+      checks: [layout.check],
+      findings: [...findings, ...layout.findings],
+      identities: [{ source: 'tplink-v1.hwid', value: hardwareId, offset: header.at.hardwareId.offset }],
+      payloads: layout.payloads,
+      input: () => ({ ...given, body: bytes.subarray(header.length, layout.length) }),
+    };
+  },
+
+  build({ body, ...given }) {
+    const values = { ...zeroes, ...given, md5: new Uint8Array(16) };
+    requireFitting(values, header.at);
+    const salt = values.bootLength > 0 ? headerFormat.salts.boot : headerFormat.salts.plain;
+    return sealTplink(header.write(values), body, header.at.md5, values.flashLength === 0 ? null : salt);
+  },
+};

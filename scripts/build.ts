@@ -1,0 +1,44 @@
+/**
+ * `npm run build`: dist/ from the sources.
+ *
+ * - dist/bin/owimg.js, dist/src/index.js: for Node; the packages stay imports. One file and a few chunks instead of
+ *   sixty modules, because loading them one by one would take longer than checking an image does.
+ * - dist/browser/index.js: the library for browsers, everything in one file.
+ * - dist/types: declarations.
+ */
+import { execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('../', import.meta.url));
+process.chdir(root);
+rmSync('dist', { recursive: true, force: true });
+
+await build({
+  entryPoints: ['bin/owimg.ts', 'src/index.ts'],
+  outdir: 'dist',
+  outbase: '.',
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  packages: 'external',
+  // "#platform" is ours, not a package: it goes into the bundle.
+  alias: { '#platform': './src/platform/node.ts' },
+  sourcemap: true,
+});
+
+await build({
+  entryPoints: ['src/index.ts'],
+  outfile: 'dist/browser/index.js',
+  bundle: true,
+  format: 'esm',
+  platform: 'browser',
+  conditions: ['browser'],
+  target: 'es2022',
+  sourcemap: true,
+});
+
+execFileSync(process.execPath, ['node_modules/@typescript/native/bin/tsc', '-p', 'tsconfig.build.json'], { stdio: 'inherit' });

@@ -1,0 +1,36 @@
+/** The terminal as the commands see it, so that tests can hand them another one. */
+
+export interface Console {
+  /** Results. */
+  out(text: string): void;
+  /** Progress, errors, prompts. */
+  err(text: string): void;
+  /** Columns of the terminal that `out` writes to; 80 where it is none. */
+  readonly columns: number;
+  readonly colour: boolean;
+  /** `err` goes to a person who watches. */
+  readonly interactive: boolean;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Colour only on a terminal, and never with NO_COLOR (https://no-color.org). */
+export function wantsColour(isTerminal: boolean, environment: Environment): boolean {
+  if ((environment['NO_COLOR'] ?? '') !== '') return false;
+  return isTerminal && environment['TERM'] !== 'dumb';
+}
+
+export function systemConsole(): Console {
+  const { stdout, stderr, env } = process;
+  // A reader that has seen enough (`owimg … | head`) is no error.
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+  return {
+    out: (text) => void stdout.write(text),
+    err: (text) => void stderr.write(text),
+    columns: stdout.isTTY ? Math.max(60, stdout.columns ?? 80) : 80,
+    colour: wantsColour(stdout.isTTY === true, env),
+    interactive: stderr.isTTY === true,
+  };
+}

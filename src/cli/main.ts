@@ -1,0 +1,41 @@
+/** The command line: commands in, exit status out. The only importer of commander beside the commands. */
+import { Command, CommanderError } from '@commander-js/extra-typings';
+import { errorKinds, OwimgError } from '../core/errors.ts';
+import { version } from '../version.ts';
+import type { Console } from './console.ts';
+import { addFormats } from './formats.ts';
+import { addInspect } from './inspect.ts';
+
+/**
+ * Runs one command.
+ *
+ * @param args what follows the program's name
+ * @returns the exit status, see the README
+ */
+export async function main(args: readonly string[], io: Console): Promise<number> {
+  let status = 0;
+  const done = (value: number): void => {
+    status = value;
+  };
+  const program = new Command('owimg')
+    .description('Know before you flash: what a router firmware image is, and whether every byte of it is right.')
+    .version(version, '--version')
+    .helpOption('-h, --help')
+    .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.err(text) })
+    .configureHelp({ helpWidth: io.columns })
+    .showHelpAfterError('See owimg --help.')
+    .exitOverride();
+  addInspect(program as unknown as Command, io, done);
+  addFormats(program as unknown as Command, io, done);
+  for (const command of program.commands) command.copyInheritedSettings(program as unknown as typeof command);
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return status;
+  } catch (error) {
+    // Help and version are "errors" of commander with exit code 0.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : errorKinds['bad-usage'].exit;
+    if (!(error instanceof OwimgError)) throw error;
+    io.err(`owimg: ${error.message}\n       ${error.hint}\n`);
+    return errorKinds[error.code].exit;
+  }
+}

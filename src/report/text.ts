@@ -1,0 +1,337 @@
+/** The report for a person at a terminal of 80 columns. The only importer of cli-table3. */
+import { styleText } from 'node:util';
+import Table from 'cli-table3';
+import { byteCount, hexOffset } from '../core/hex.ts';
+import type { Field, Finding, Identity, Inspection, Layer, Range, Region, RegionKind } from '../core/types.ts';
+import type { InspectedImage } from './json.ts';
+import { counted, kindNames, statusSentence } from './words.ts';
+
+type Style = Parameters<typeof styleText>[0];
+
+export interface TextOptions {
+  readonly columns: number;
+  readonly colour: boolean;
+}
+
+type Paint = (style: Style, text: string) => string;
+
+const painter =
+  (colour: boolean): Paint =>
+  (style, text) =>
+    // Whether to colour is decided by the caller, not by what stdout is.
+    colour ? styleText(style, text, { validateStream: false }) : text;
+
+/** Rows of the tree and values of a field that are shown; all of them are in the JSON. */
+const [mostRows, mostValueLength] = [48, 56];
+
+const looks: Readonly<Record<RegionKind, { readonly character: string; readonly style: Style; readonly name: string }>> = {
+  header: { character: '▓', style: 'cyan', name: 'header' },
+  payload: { character: '█', style: 'green', name: 'payload' },
+  padding: { character: '·', style: 'dim', name: 'padding' },
+  metadata: { character: 'm', style: 'magenta', name: 'metadata' },
+  unknown: { character: '?', style: 'red', name: 'unknown' },
+};
+
+/** What comes out of a file must not steer the terminal: control characters are shown, not sent. */
+export function harmless(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is replaced
+  return text.replaceAll(/[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (character) =>
+    character === '\n' ? ' ' : `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
+}
+
+/** Lines of at most `width` characters; the first begins with `first`, the others with as many blanks. */
+export function wrap(text: string, width: number, first = ''): string {
+  const indent = ' '.repeat(first.length);
+  const lines: string[] = [];
+  let line = first;
+  let empty = true;
+  for (const word of text.split(' ')) {
+    if (!empty && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = indent;
+      empty = true;
+    }
+    line += empty ? word : ` ${word}`;
+    empty = false;
+  }
+  lines.push(line);
+  return lines.join('\n');
+}
+
+const end = (range: Range): number => range.offset + range.length;
+
+function allLayers(layer: Layer): Layer[] {
+  return [layer, ...layer.children.flatMap(allLayers)];
+}
+
+/** A table without lines around it. */
+function table(widths: readonly number[], rightAligned: readonly number[], rows: readonly (readonly string[])[]): string {
+  const blank = {
+    top: '',
+    'top-mid': '',
+    'top-left': '',
+    'top-right': '',
+    bottom: '',
+    'bottom-mid': '',
+    'bottom-left': '',
+    'bottom-right': '',
+    left: '',
+    'left-mid': '',
+    mid: '',
+    'mid-mid': '',
+    right: '',
+    'right-mid': '',
+    middle: ' ',
+  };
+  const made = new Table({
+    chars: blank,
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+    colWidths: [...widths],
+    colAligns: widths.map((_, index) => (rightAligned.includes(index) ? 'right' : 'left')),
+    wordWrap: true,
+  });
+  made.push(...rows.map((row) => [...row]));
+  return made
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');
+}
+
+interface Row {
+  readonly indent: string;
+  readonly what: string;
+  readonly range: Range;
+  readonly checks: string;
+  readonly kind: RegionKind;
+}
+
+function checksOf({ checks }: Layer, paint: Paint): string {
+  if (checks.length === 0) return '';
+  const wrong = checks.filter((check) => check.ok === false).length;
+  const open = checks.filter((check) => check.ok === null).length;
+  if (wrong > 0) return paint('red', `${wrong} of ${checks.length} WRONG`);
+  return open > 0 ? `${checks.length - open} of ${checks.length} made` : paint('green', `${checks.length} ok`);
+}
+
+/** The tree, with the padding and the unexplained bytes between the layers. */
+function treeRows(layer: Layer, paint: Paint, first: string, rest: string): Row[] {
+  const title = layer.label === undefined ? '' : `${layer.label}: `;
+  const how = layer.source === undefined ? '' : ` (${layer.source.how} by ${layer.source.by})`;
+  const rows: Row[] = [
+    { indent: first, what: `${title}${layer.summary ?? layer.format}${how}`, range: layer, checks: checksOf(layer, paint), kind: 'payload' },
+  ];
+  const inPlace = layer.children.filter((child) => child.source === undefined);
+  const elsewhere = layer.children.filter((child) => child.source !== undefined);
+  type Part = { readonly offset: number; readonly layer?: Layer; readonly region?: Region };
+  const regions = layer.regions.filter(
+    (entry) => entry.kind !== 'header' && !inPlace.some((child) => child.offset <= entry.offset && entry.offset < end(child)),
+  );
+  // The one payload of a header says nothing that the layer's own row does not.
+  const worthwhile = regions.length > 1 || regions.some((entry) => entry.kind === 'unknown' || entry.kind === 'padding') ? regions : [];
+  const parts: Part[] = [
+    ...inPlace.map((child): Part => ({ offset: child.offset, layer: child })),
+    ...(layer.children.length === 0 && layer.regions.every((entry) => entry.kind === 'metadata') ? [] : worthwhile).map(
+      (entry): Part => ({ offset: entry.offset, region: entry }),
+    ),
+  ].sort((a, b) => a.offset - b.offset);
+  const all: Part[] = [...parts, ...elsewhere.map((child): Part => ({ offset: child.offset, layer: child }))];
+  all.forEach((part, index) => {
+    const last = index === all.length - 1;
+    const branch = `${rest}${last ? '└ ' : '├ '}`;
+    const below = `${rest}${last ? '  ' : '│ '}`;
+    if (part.layer !== undefined) rows.push(...treeRows(part.layer, paint, branch, below));
+    else if (part.region !== undefined) {
+      const { kind, label } = part.region;
+      rows.push({ indent: branch, what: paint(looks[kind].style, `${kind}: ${harmless(label)}`), range: part.region, checks: '', kind });
+    }
+  });
+  return rows;
+}
+
+function renderTree(root: Layer, options: TextOptions, paint: Paint): string {
+  const rows = treeRows(root, paint, '', '');
+  const shown = rows.slice(0, mostRows);
+  const whatWidth = options.columns - 2 - 11 - 10 - 13 - 3;
+  const cells = shown.map((row) => {
+    // cli-table3 wraps words but knows nothing of tree lines: the indent of later lines is made here.
+    const lines = wrap(row.kind === 'payload' ? harmless(row.what) : row.what, whatWidth, row.indent).split('\n');
+    const follow = row.indent.replaceAll('├', '│').replaceAll('└', ' ');
+    const what = lines.map((line, index) => (index === 0 ? line : `${follow}${line.slice(row.indent.length)}`)).join('\n');
+    return [what, hexOffset(row.range.offset), byteCount(row.range.length), row.checks];
+  });
+  const head = ['', 'offset', 'length', 'checks'];
+  const text = table([whatWidth, 11, 10, 13], [1, 2], [head, ...cells]);
+  const more = rows.length > shown.length ? `\n… and ${rows.length - shown.length} more: --json shows all` : '';
+  return indentBy(`${text}${more}`, 2);
+}
+
+const indentBy = (text: string, count: number): string =>
+  text
+    .split('\n')
+    .map((line) => (line === '' ? line : `${' '.repeat(count)}${line}`))
+    .join('\n');
+
+/** The regions of the file that nothing further lies in. */
+function leaves(layer: Layer): Region[] {
+  const children = layer.children.filter((child) => child.source === undefined);
+  return layer.regions.flatMap((entry) => {
+    const inside = children.filter((child) => entry.offset <= child.offset && end(child) <= end(entry));
+    return inside.length === 0 ? [entry] : inside.flatMap(leaves);
+  });
+}
+
+/** For each cell of the bar what most of its bytes are. */
+function barCells(regions: readonly Region[], length: number, width: number): RegionKind[] {
+  const cells: RegionKind[] = [];
+  let index = 0;
+  for (let cell = 0; cell < width; cell += 1) {
+    const [from, to] = [Math.floor((cell * length) / width), Math.max(Math.floor((cell * length) / width) + 1, Math.floor(((cell + 1) * length) / width))];
+    const share = new Map<RegionKind, number>();
+    while (index > 0 && (regions[index]?.offset ?? 0) > from) index -= 1;
+    while (index < regions.length && end(regions[index] as Region) <= from) index += 1;
+    for (let at = index; at < regions.length && (regions[at] as Region).offset < to; at += 1) {
+      const entry = regions[at] as Region;
+      share.set(entry.kind, (share.get(entry.kind) ?? 0) + Math.min(end(entry), to) - Math.max(entry.offset, from));
+    }
+    cells.push([...share].sort((a, b) => b[1] - a[1])[0]?.[0] ?? 'unknown');
+  }
+  return cells;
+}
+
+/** How much of each cell a passed check covers: all, some, none. */
+function coverageCells(ranges: readonly Range[], length: number, width: number): string[] {
+  return Array.from({ length: width }, (_, cell) => {
+    const [from, to] = [(cell * length) / width, ((cell + 1) * length) / width];
+    const covered = ranges.reduce((sum, range) => sum + Math.max(0, Math.min(end(range), to) - Math.max(range.offset, from)), 0);
+    const share = covered / (to - from);
+    return share > 0.99 ? '▀' : share > 0.01 ? '-' : ' ';
+  });
+}
+
+function renderBar({ root, coverage }: Inspection, options: TextOptions, paint: Paint): string {
+  if (root === null || root.length === 0) return '';
+  const width = options.columns - 13;
+  const kinds = barCells(leaves(root), root.length, width);
+  const bar = kinds.map((kind) => paint(looks[kind].style, looks[kind].character)).join('');
+  const checked = coverageCells(coverage.ranges, root.length, width).join('');
+  const legend = [...new Set(kinds)].map((kind) => `${paint(looks[kind].style, looks[kind].character)} ${looks[kind].name}`).join('   ');
+  return `  layout   ${bar}\n  checked  ${checked.trimEnd()}\n           ${legend}   ▀ under a check that passed`;
+}
+
+/** Stretches of the file that no passed check covers, padding left out. */
+function renderUncovered({ root, coverage }: Inspection, options: TextOptions): string {
+  if (root === null || root.length === 0) return '';
+  const percent =
+    coverage.checked === 1
+      ? '100'
+      : Math.min(99.9, coverage.checked * 100)
+          .toFixed(1)
+          .replace('.0', '');
+  const bare = leaves(root)
+    .filter((entry) => entry.kind !== 'padding')
+    .map((entry) => ({
+      entry,
+      open:
+        entry.length - coverage.ranges.reduce((sum, range) => sum + Math.max(0, Math.min(end(range), end(entry)) - Math.max(range.offset, entry.offset)), 0),
+    }))
+    .filter(({ open }) => open > 0)
+    .sort((a, b) => b.open - a.open);
+  const share = `${percent} % of the bytes are under a check that passed.`;
+  if (bare.length === 0) return wrap(`${share} What is not is padding.`, options.columns, '  ');
+  const list = bare.slice(0, 3).map(({ entry, open }) => `${byteCount(open)} of "${harmless(entry.label)}" at ${hexOffset(entry.offset)}`);
+  const more = bare.length > 3 ? `, and ${bare.length - 3} more` : '';
+  return wrap(`${share} Under none: ${list.join(', ')}${more}. Whether those are right, nothing in the file can prove.`, options.columns, '  ');
+}
+
+function fieldText({ name, value, meaning }: Field): string {
+  const plain = harmless(Array.isArray(value) ? value.join(', ') : String(value));
+  const shown = plain.length > mostValueLength ? `${plain.slice(0, mostValueLength)}…` : plain;
+  return `${name} ${shown === '' ? '-' : shown}${meaning === undefined || meaning === plain ? '' : ` (${harmless(meaning)})`}`;
+}
+
+function renderFields(root: Layer, options: TextOptions, paint: Paint): string {
+  return allLayers(root)
+    .filter((layer) => layer.fields.length > 0)
+    .slice(0, 12)
+    .map((layer) => {
+      const label = layer.label === undefined ? layer.format : `${layer.label}: ${layer.format}`;
+      const shown = layer.fields.slice(0, 24).map(fieldText);
+      const more = layer.fields.length > shown.length ? [`${layer.fields.length - shown.length} more in --json`] : [];
+      return `  ${paint('bold', harmless(label))}\n${wrap([...shown, ...more].join('; '), options.columns, '    ')}`;
+    })
+    .join('\n');
+}
+
+function renderChecks(root: Layer, options: TextOptions, paint: Paint): string {
+  const rows = allLayers(root).flatMap((layer) =>
+    layer.checks.map((check) => {
+      const mark = check.ok === true ? paint('green', 'ok') : check.ok === false ? paint('red', 'WRONG') : 'not made';
+      const value = check.ok === false ? `${check.actual}\ninstead of ${check.expected}` : (check.expected ?? 'nothing stored to compare with');
+      return [mark, layer.format, check.name, check.algorithm, value];
+    }),
+  );
+  if (rows.length === 0) return '  The file has no checksum.';
+  const widths = [9, 18, 18, 10, options.columns - 2 - 55 - 4];
+  const shown = rows.slice(0, 24);
+  const more = rows.length > shown.length ? `\n… and ${rows.length - shown.length} more: --json shows all` : '';
+  return indentBy(table(widths, [], shown) + more, 2);
+}
+
+function renderIdentities(identities: readonly Identity[], options: TextOptions): string {
+  const bySource = new Map<string, string[]>();
+  for (const { source, value } of identities) bySource.set(source, [...(bySource.get(source) ?? []), harmless(value)]);
+  return [...bySource].map(([source, values]) => wrap(`${[...new Set(values)].join(', ')} (${source})`, options.columns, '  ')).join('\n');
+}
+
+function renderFinding({ severity, message, hint, offset, length, layer }: Finding, options: TextOptions, paint: Paint): string {
+  const style: Style = { error: 'red' as const, warning: 'yellow' as const, note: 'cyan' as const }[severity];
+  const place = length === 0 ? '' : ` [${layer}, offset ${hexOffset(offset)}${length > 1 ? ` to ${hexOffset(offset + length - 1)}` : ''}]`;
+  const lead = `  ${severity.padEnd(8)}`;
+  const text = wrap(`${harmless(message)}${place}`, options.columns, lead);
+  const painted = `${paint(style, lead)}${text.slice(lead.length)}`;
+  return hint === undefined ? painted : `${painted}\n${wrap(hint, options.columns, '          -> ')}`;
+}
+
+const nextSteps: Readonly<Record<Inspection['status'], string>> = {
+  sound: 'Well-formed says that the file is what its maker meant, not that it is the one for your device: compare the names above with yours.',
+  doubtful: 'Read the warnings before you use this file.',
+  broken: 'Do not flash this file.',
+  unknown: 'Do not flash this file on the word of this report: owimg could not check it.',
+};
+
+/** The whole report for one file, ending with a line feed. */
+export function renderText({ file, inspection }: InspectedImage, options: TextOptions): string {
+  const paint = painter(options.colour);
+  const { root, findings, identities, status, kind, format } = inspection;
+  const checks = root === null ? 0 : allLayers(root).reduce((sum, layer) => sum + layer.checks.filter((check) => check.ok !== null).length, 0);
+  const style: Style = { sound: 'green' as const, doubtful: 'yellow' as const, broken: 'red' as const, unknown: 'red' as const }[status];
+  const name = harmless(file.path === '-' ? 'standard input' : file.path);
+  const title = wrap(`${name}: ${kindNames[kind]}, ${paint(style, statusSentence(inspection, checks))}`, options.columns);
+  const sections: string[] = [`${title}\n${format}, ${byteCount(file.size)} (${file.size}), SHA-256\n${file.sha256}`];
+  const section = (heading: string, body: string): void => {
+    if (body !== '') sections.push(`${paint('bold', heading)}\n${body}`);
+  };
+  const important = findings.filter((entry) => entry.severity !== 'note');
+  const notes = findings.filter((entry) => entry.severity === 'note');
+  const shownFindings = [...important, ...notes].slice(0, 24);
+  const hidden = findings.length - shownFindings.length;
+  const findingText = shownFindings.map((entry) => renderFinding(entry, options, paint)).join('\n');
+  section('Findings', hidden > 0 ? `${findingText}\n  … and ${hidden} more: --json shows all` : findingText);
+  section('It is for', renderIdentities(identities, options));
+  if (root !== null && root.length > 0 && format !== 'unknown') {
+    section('Layers', renderTree(root, options, paint));
+    section('Checks', renderChecks(root, options, paint));
+    section('Layout', `${renderBar(inspection, options, paint)}\n${renderUncovered(inspection, options)}`);
+    section('Header fields', renderFields(root, options, paint));
+  }
+  sections.push(wrap(nextSteps[status], options.columns));
+  return `${sections.join('\n\n')}\n`;
+}
+
+/** One line a file, at the end of a report on several. */
+export function renderSummary(counts: ReadonlyMap<string, number>): string {
+  const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  return `${counted(total, 'file')}: ${[...counts].map(([word, count]) => `${count} ${word}`).join(', ')}\n`;
+}

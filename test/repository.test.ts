@@ -1,0 +1,107 @@
+/** The repository agrees with itself. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import manifest from '../package.json' with { type: 'json' };
+import { errorKinds } from '../src/core/errors.ts';
+import { findingKinds, formats } from '../src/index.ts';
+import { version } from '../src/version.ts';
+
+const root = fileURLToPath(new URL('../', import.meta.url));
+const read = (path: string): string => readFileSync(root + path, 'utf8');
+
+test('the version is that of package.json', () => expect(version).toBe(manifest.version));
+
+test('every file in formats/ is registered, under its own name', () => {
+  const files = readdirSync(`${root}formats`).filter((file) => file.endsWith('.ts') && file !== 'index.ts');
+  expect(formats.map(({ id }) => `${id}.ts`).sort()).toEqual(files.sort());
+});
+
+test('no two formats have the same title', () => {
+  const titles = formats.map(({ title }) => title);
+  expect([...new Set(titles)]).toEqual(titles);
+});
+
+test('references are pinned: a link into a repository names a commit or a tag, not a branch', () => {
+  const links = formats.flatMap(({ references }) => references.map(({ url }) => url)).filter((url) => /\/(blob|tree)\//.test(url));
+  expect(links.filter((url) => /\/(blob|tree)\/(master|main|HEAD)\//.test(url))).toEqual([]);
+});
+
+test('codes are kebab-case and hints end as sentences do', () => {
+  for (const code of [...Object.keys(findingKinds), ...Object.keys(errorKinds)]) expect(code).toMatch(/^[a-z0-9]+(-[a-z0-9]+)+$/);
+  for (const kind of Object.values(findingKinds)) {
+    if (kind.hint !== undefined) expect(kind.hint).toMatch(/[.!]$/);
+    if (kind.severity === 'error') expect(kind.hint).toBeDefined();
+  }
+});
+
+test('the package names the Node version that CI runs at least', () => expect(manifest.engines.node).toBe('>=20.19'));
+
+test('the pages that are made from tables are fresh', () => {
+  execFileSync(process.execPath, ['--import', 'tsx', 'scripts/docs.ts', '--check'], { cwd: root, stdio: 'pipe' });
+});
+
+describe('lint enforces the arrows', () => {
+  // In a folder of its own with our rules: no other test sees these files.
+  const folder = mkdtempSync(join(tmpdir(), 'owimg-arrows-'));
+  const lint = (path: string, text: string): string => {
+    mkdirSync(join(folder, dirname(path)), { recursive: true });
+    writeFileSync(join(folder, path), text);
+    const { stdout, stderr } = spawnSync(`${root}node_modules/.bin/biome`, ['lint', path], { cwd: folder, encoding: 'utf8' });
+    return stdout + stderr;
+  };
+  beforeAll(() => copyFileSync(`${root}biome.json`, join(folder, 'biome.json')));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  test('a file that follows them passes', () => {
+    expect(lint('formats/zz-arrow.ts', "import { hex } from '../src/core/hex.ts';\n\nexport const x = hex(1);\n")).toMatch(/Checked 1 file.*No fixes applied/);
+  });
+
+  test.each([
+    ['a format may not import another one', 'formats/zz-arrow.ts', "import { trx } from './trx.ts';\n\nexport const x = trx;\n", 'never names another format'],
+    [
+      'a format may not import the engine',
+      'formats/zz-arrow.ts',
+      "import { inspectWith } from '../src/inspect.ts';\n\nexport const x = inspectWith;\n",
+      'imports only src/core',
+    ],
+    [
+      'core may not import the engine',
+      'src/core/zz-arrow.ts',
+      "import { inspectWith } from '../inspect.ts';\n\nexport const x = inspectWith;\n",
+      'imports nothing of ours',
+    ],
+    [
+      'a format may not use Node modules',
+      'formats/zz-arrow.ts',
+      "import { readFileSync } from 'node:fs';\n\nexport const x = readFileSync;\n",
+      'noNodejsModules',
+    ],
+    ['core may not use Buffer', 'src/core/zz-arrow.ts', 'export const x = Buffer.alloc(1);\n', 'Use Uint8Array'],
+    ['only the commands may import commander', 'src/io/zz-arrow.ts', "import { Command } from 'commander';\n\nexport const x = Command;\n", 'only in src/cli'],
+    [
+      'only the text report may import cli-table3',
+      'src/cli/zz-arrow.ts',
+      "import Table from 'cli-table3';\n\nexport const x = Table;\n",
+      'only in src/report/text.ts',
+    ],
+    [
+      'only struct.ts may import binary-parser',
+      'formats/zz-arrow.ts',
+      "import { Parser } from 'binary-parser';\n\nexport const x = Parser;\n",
+      'only in src/core/struct.ts',
+    ],
+    ['only the platform may import yauzl', 'src/io/zz-arrow.ts', "import yauzl from 'yauzl';\n\nexport const x = yauzl;\n", 'only in src/platform/node.ts'],
+  ])('%s', (_, path, text, expected) => {
+    expect(lint(path, text)).toContain(expected);
+  });
+});
+
+test('every folder that ARCHITECTURE.md names exists', () => {
+  for (const [, path] of read('ARCHITECTURE.md').matchAll(/^((?:src|formats|fixtures|bin|test)\/[a-z/.-]*) /gm)) {
+    expect(() => readdirSync(root + path?.replace(/[^/]*$/, '')), path).not.toThrow();
+  }
+});
