@@ -6,31 +6,26 @@ import type { AnyFormat } from '../src/core/format.ts';
 import { asusTrx } from './asus-trx.ts';
 import { buffaloBcast } from './buffalo-bcast.ts';
 import { cybertan } from './cybertan.ts';
+import { dtb } from './dtb.ts';
+import { egon } from './egon.ts';
 import { elf } from './elf.ts';
 import { eofMark } from './eof-mark.ts';
 import { ext4 } from './ext4.ts';
-import { dtb } from './dtb.ts';
-import { eofMark } from './eof-mark.ts';
+import { fat } from './fat.ts';
 import { fit } from './fit.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
+import { gpt } from './gpt.ts';
+import { gzip } from './gzip.ts';
 import { imagetag } from './imagetag.ts';
+import { jffs2 } from './jffs2.ts';
 import { linuxImage } from './linux-image.ts';
 import { lzma } from './lzma.ts';
-import { egon } from './egon.ts';
-import { eofMark } from './eof-mark.ts';
-import { ext4 } from './ext4.ts';
-import { fat } from './fat.ts';
-import { flashSlice } from './flash-slice.ts';
-import { fwtool } from './fwtool.ts';
-import { gpt } from './gpt.ts';
 import { mbr } from './mbr.ts';
 import { netgearChk } from './netgear-chk.ts';
 import { netgearDni } from './netgear-dni.ts';
 import { safeloaderRecord } from './safeloader-record.ts';
 import { seama } from './seama.ts';
-import { gzip } from './gzip.ts';
-import { jffs2 } from './jffs2.ts';
 import { squashfs } from './squashfs.ts';
 import { sysupgradeTar } from './sysupgrade-tar.ts';
 import { tar } from './tar.ts';
@@ -49,6 +44,9 @@ import { zip } from './zip.ts';
 export const formats: readonly AnyFormat[] = [
   fwtool,
   asusTrx,
+  zip,
+  gzip,
+  xz,
   fit,
   dtb,
   uimage,
@@ -59,30 +57,25 @@ export const formats: readonly AnyFormat[] = [
   netgearDni,
   buffaloBcast,
   seama,
-  tplinkV1,
-  tplinkV2,
   imagetag,
+  ubi,
   squashfs,
+  ubifs,
   sysupgradeTar,
   tar,
-  egon,
-  squashfs,
-  gpt,
-  ext4,
-  fat,
-  mbr,
-  xz,
   elf,
   zimage,
   linuxImage,
-  gzip,
-  zip,
-  ubi,
-  ubifs,
-  squashfs,
+  gpt,
+  egon,
+  ext4,
+  fat,
+  mbr,
+  tplinkV1,
+  tplinkV2,
   jffs2,
-  eofMark,
   safeloaderRecord,
+  eofMark,
   lzma,
   flashSlice,
 ];
