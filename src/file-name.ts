@@ -17,7 +17,8 @@ const endings: readonly (readonly [ending: string, formats: readonly string[]])[
 
 /** Kinds that can never be what a word in the name says. */
 const contradictions: Readonly<Record<string, readonly Kind[]>> = {
-  factory: ['rootfs', 'bootloader'],
+  // Some devices take kernel and root file system as two factory files, so a root file system alone may be one.
+  factory: ['bootloader'],
   sysupgrade: ['factory', 'rootfs', 'bootloader', 'initramfs'],
   initramfs: ['rootfs', 'disk', 'bootloader'],
 };
