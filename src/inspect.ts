@@ -7,7 +7,7 @@
  */
 import { type CodedCheck, failedCheck, mergeRanges } from './core/checksums.ts';
 import { finding, type LocalFinding } from './core/findings.ts';
-import { type AnyFormat, nowhere, type ParseContext, type Payload, type Reading, type Role, region } from './core/format.ts';
+import { type AnyFormat, type Magic, nowhere, type ParseContext, type Payload, type Reading, type Role, region } from './core/format.ts';
 import { hexBytes } from './core/hex.ts';
 import { Budget, defaultLimits, type Limits } from './core/limits.ts';
 import { paddingLength, trailingPadding } from './core/padding.ts';
@@ -56,6 +56,11 @@ interface Piece {
   readonly layer?: Layer;
   readonly format?: AnyFormat;
   readonly reading?: Reading;
+}
+
+/** A magic number to look for. */
+interface Searched extends Magic {
+  readonly format: AnyFormat;
 }
 
 /** How a stretch is to be walked. */
@@ -112,7 +117,10 @@ function placesInFile(space: Space, range: Range): Range[] {
 class Inspector {
   readonly #formats: readonly AnyFormat[];
   readonly #known: ReadonlySet<string>;
-  readonly #searched: readonly (readonly { format: AnyFormat; offset: number; bytes: Uint8Array }[])[];
+  /** What may begin at a byte, by that byte. */
+  readonly #searched: readonly (readonly Searched[])[];
+  /** Which pairs of bytes begin a magic number: nearly none do, and this is asked at every byte nobody explains. */
+  readonly #pairs = new Uint8Array(1 << 16);
   readonly #budget: Budget;
   readonly #deep: boolean;
   readonly identities: Identity[] = [];
@@ -125,8 +133,14 @@ class Inspector {
     this.#known = new Set(formats.map((format) => format.id));
     this.#budget = budget;
     this.#deep = deep;
-    const searched: { format: AnyFormat; offset: number; bytes: Uint8Array }[][] = Array.from({ length: 256 }, () => []);
-    for (const format of formats) for (const magic of format.magics ?? []) searched[magic.bytes[0] as number]?.push({ format, ...magic });
+    const searched: Searched[][] = Array.from({ length: 256 }, () => []);
+    for (const format of formats) {
+      for (const { offset, bytes } of format.magics ?? []) {
+        const [first, second] = bytes as unknown as [number, number];
+        searched[first]?.push({ format, offset, bytes });
+        this.#pairs[(first << 8) | second] = 1;
+      }
+    }
     this.#searched = searched;
   }
 
@@ -146,9 +160,12 @@ class Inspector {
 
   /** The first offset from `from` on where a format with a magic number proves itself; the length if there is none. */
   findNext(bytes: Uint8Array, from: number): number {
-    for (let offset = from; offset < bytes.length; offset += 1) {
-      const candidates = this.#searched[bytes[offset] as number] as readonly { format: AnyFormat; offset: number; bytes: Uint8Array }[];
-      for (const candidate of candidates) {
+    const pairs = this.#pairs;
+    let pair = bytes[from] ?? 0;
+    for (let offset = from; offset + 1 < bytes.length; offset += 1) {
+      pair = ((pair & 0xff) << 8) | (bytes[offset + 1] as number);
+      if (pairs[pair] === 0) continue;
+      for (const candidate of this.#searched[pair >> 8] as readonly Searched[]) {
         const start = offset - candidate.offset;
         if (start < from || !candidate.bytes.every((byte, index) => bytes[offset + index] === byte)) continue;
         if (candidate.format.detect(bytes.subarray(start)) === 'yes') return start;

@@ -164,10 +164,10 @@ describe('owimg inspect', () => {
   });
 
   test('reports a name that contradicts the content', async () => {
-    const path = join(folder, 'openwrt-initramfs.trx');
+    const path = join(folder, 'openwrt-initramfs.chk');
     symlinkSync(sound, path);
     const { status, out } = await owimg(['inspect', path]);
-    expect(out.replaceAll(/\s+/g, ' ')).toContain('The file name says ".trx", but the content is flash-slice (sysupgrade)');
+    expect(out.replaceAll(/\s+/g, ' ')).toContain('The file name says ".chk", but the content is flash-slice (sysupgrade)');
     expect(status).toBe(0);
   });
 });

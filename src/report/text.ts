@@ -217,7 +217,7 @@ function renderBar({ root, coverage }: Inspection, options: TextOptions, paint: 
   const bar = kinds.map((kind) => paint(looks[kind].style, looks[kind].character)).join('');
   const checked = coverageCells(coverage.ranges, root.length, width).join('');
   const legend = [...new Set(kinds)].map((kind) => `${paint(looks[kind].style, looks[kind].character)} ${looks[kind].name}`).join('   ');
-  return `  layout   ${bar}\n  checked  ${checked.trimEnd()}\n           ${legend}   ▀ under a check that passed`;
+  return `  layout   ${bar}\n  checked  ${checked.trimEnd()}\n           ${legend}\n           ▀ under a check that passed`;
 }
 
 /** Stretches of the file that no passed check covers, padding left out. */
