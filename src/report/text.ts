@@ -2,7 +2,7 @@
 import { styleText } from 'node:util';
 import Table from 'cli-table3';
 import { byteCount, hexOffset } from '../core/hex.ts';
-import type { Field, Finding, Identity, Inspection, Layer, Range, Region, RegionKind } from '../core/types.ts';
+import type { Field, Finding, Identity, Inspection, Layer, Range, Region, RegionKind, Severity } from '../core/types.ts';
 import type { InspectedImage } from './json.ts';
 import { counted, kindNames, statusSentence } from './words.ts';
 
@@ -23,6 +23,12 @@ const painter =
 
 /** Rows of the tree and values of a field that are shown; all of them are in the JSON. */
 const [mostRows, mostValueLength] = [48, 56];
+
+/** Findings with the same code, and findings at all. */
+const [mostAlike, mostFindings] = [3, 24];
+
+/** Columns that the lines of the tree may take. */
+const deepestLines = 20;
 
 const looks: Readonly<Record<RegionKind, { readonly character: string; readonly style: Style; readonly name: string }>> = {
   header: { character: '▓', style: 'cyan', name: 'header' },
@@ -46,7 +52,9 @@ export function wrap(text: string, width: number, first = ''): string {
   const lines: string[] = [];
   let line = first;
   let empty = true;
-  for (const word of text.split(' ')) {
+  // A word that no line has room for is broken.
+  const room = Math.max(1, width - first.length);
+  for (const word of text.split(' ').flatMap((whole) => whole.match(new RegExp(`.{1,${room}}`, 'gu')) ?? [''])) {
     if (!empty && line.length + 1 + word.length > width) {
       lines.push(line);
       line = indent;
@@ -154,10 +162,12 @@ function renderTree(root: Layer, options: TextOptions, paint: Paint): string {
   const rows = treeRows(root, paint, '', '');
   const shown = rows.slice(0, mostRows);
   const whatWidth = options.columns - 2 - 11 - 10 - 13 - 3;
-  const cells = shown.map((row) => {
+  const cells = shown.map((given) => {
+    // Layers inside layers inside layers: from some depth on the number says more than the lines.
+    const row = given.indent.length <= deepestLines ? given : { ...given, indent: `(${given.indent.length / 2} deep) ` };
     // cli-table3 wraps words but knows nothing of tree lines: the indent of later lines is made here.
     const lines = wrap(row.kind === 'payload' ? harmless(row.what) : row.what, whatWidth, row.indent).split('\n');
-    const follow = row.indent.replaceAll('├', '│').replaceAll('└', ' ');
+    const follow = row.indent.startsWith('(') ? ' '.repeat(row.indent.length) : row.indent.replaceAll('├', '│').replaceAll('└', ' ');
     const what = lines.map((line, index) => (index === 0 ? line : `${follow}${line.slice(row.indent.length)}`)).join('\n');
     return [what, hexOffset(row.range.offset), byteCount(row.range.length), row.checks];
   });
@@ -259,7 +269,7 @@ function renderFields(root: Layer, options: TextOptions, paint: Paint): string {
       const label = layer.label === undefined ? layer.format : `${layer.label}: ${layer.format}`;
       const shown = layer.fields.slice(0, 24).map(fieldText);
       const more = layer.fields.length > shown.length ? [`${layer.fields.length - shown.length} more in --json`] : [];
-      return `  ${paint('bold', harmless(label))}\n${wrap([...shown, ...more].join('; '), options.columns, '    ')}`;
+      return `${paint('bold', wrap(harmless(label), options.columns, '  '))}\n${wrap([...shown, ...more].join('; '), options.columns, '    ')}`;
     })
     .join('\n');
 }
@@ -287,11 +297,28 @@ function renderIdentities(identities: readonly Identity[], options: TextOptions)
 
 function renderFinding({ severity, message, hint, offset, length, layer }: Finding, options: TextOptions, paint: Paint): string {
   const style: Style = { error: 'red' as const, warning: 'yellow' as const, note: 'cyan' as const }[severity];
-  const place = length === 0 ? '' : ` [${layer}, offset ${hexOffset(offset)}${length > 1 ? ` to ${hexOffset(offset + length - 1)}` : ''}]`;
+  const path = layer.split('/');
+  const where = path.length > 4 ? `…/${path.slice(-2).join('/')}` : layer;
+  const place = length === 0 ? '' : ` [${where}, offset ${hexOffset(offset)}${length > 1 ? ` to ${hexOffset(offset + length - 1)}` : ''}]`;
   const lead = `  ${severity.padEnd(8)}`;
   const text = wrap(`${harmless(message)}${place}`, options.columns, lead);
   const painted = `${paint(style, lead)}${text.slice(lead.length)}`;
   return hint === undefined ? painted : `${painted}\n${wrap(hint, options.columns, '          -> ')}`;
+}
+
+const severities: readonly Severity[] = ['error', 'warning', 'note'];
+
+/** The worst first; of many alike the first few stand for all. */
+function renderFindings(findings: readonly Finding[], options: TextOptions, paint: Paint): string {
+  const sorted = severities.flatMap((severity) => findings.filter((entry) => entry.severity === severity));
+  const seen = new Map<string, number>();
+  const shown = sorted.filter(({ code }) => {
+    seen.set(code, (seen.get(code) ?? 0) + 1);
+    return (seen.get(code) as number) <= mostAlike;
+  });
+  const lines = shown.slice(0, mostFindings).map((entry) => renderFinding(entry, options, paint));
+  const hidden = findings.length - lines.length;
+  return [...lines, ...(hidden > 0 ? [`  … and ${hidden} more: --json shows all`] : [])].join('\n');
 }
 
 const nextSteps: Readonly<Record<Inspection['status'], string>> = {
@@ -313,12 +340,7 @@ export function renderText({ file, inspection }: InspectedImage, options: TextOp
   const section = (heading: string, body: string): void => {
     if (body !== '') sections.push(`${paint('bold', heading)}\n${body}`);
   };
-  const important = findings.filter((entry) => entry.severity !== 'note');
-  const notes = findings.filter((entry) => entry.severity === 'note');
-  const shownFindings = [...important, ...notes].slice(0, 24);
-  const hidden = findings.length - shownFindings.length;
-  const findingText = shownFindings.map((entry) => renderFinding(entry, options, paint)).join('\n');
-  section('Findings', hidden > 0 ? `${findingText}\n  … and ${hidden} more: --json shows all` : findingText);
+  section('Findings', renderFindings(findings, options, paint));
   section('It is for', renderIdentities(identities, options));
   if (root !== null && root.length > 0 && format !== 'unknown') {
     section('Layers', renderTree(root, options, paint));
