@@ -3,6 +3,7 @@
  * magic number never takes what a stronger one proves.
  */
 import type { AnyFormat } from '../src/core/format.ts';
+import { arcadyanTail } from './arcadyan-tail.ts';
 import { asusTrx } from './asus-trx.ts';
 import { buffaloBcast } from './buffalo-bcast.ts';
 import { cybertan } from './cybertan.ts';
@@ -74,6 +75,7 @@ export const formats: readonly AnyFormat[] = [
   tplinkV1,
   tplinkV2,
   jffs2,
+  arcadyanTail,
   safeloaderRecord,
   eofMark,
   lzma,

@@ -9,12 +9,14 @@
 import { type CodedCheck, compare, digest } from '../src/core/checksums.ts';
 import { finding, type LocalFinding } from '../src/core/findings.ts';
 import type { Format, Payload, Reading } from '../src/core/format.ts';
-import { fromHex, latin1 } from '../src/core/hex.ts';
+import { fromHex, hexBytes, latin1, toBytes } from '../src/core/hex.ts';
 import { unsafeLink, unsafePath } from '../src/core/path.ts';
 import { detectTar, holdsUpgrade, linkNameAt, nameAt, readTar, type TarMember } from '../src/core/tar.ts';
 
 /** `rootfs.md5` beside `rootfs.bin`, `nand.md5sum` beside `nand.img`. */
 const digestName = /^(.+)\.md5(?:sum)?$/;
+/** ELECOM's is the MD5 of the MD5 as text and this: target/linux/ramips/image/mt7620.mk (elecom-header). */
+const elecomSalt = '\n458\n';
 /** What md5sum writes. */
 const digestText = /^(?:[0-9a-f]{32}|[0-9A-F]{32})(?=[\s*-]|$)/;
 const digestLength = 32;
@@ -43,13 +45,15 @@ function digests(bytes: Uint8Array, members: readonly TarMember[]): Digests {
       findings.push(finding('structure-invalid', member.data, args));
       continue;
     }
+    const plain = digest('md5', [bytes.subarray(subject.data.offset, subject.data.offset + subject.data.length)]);
+    const salted = digest('md5', [toBytes(`${hexBytes(plain)}${elecomSalt}`)]);
     checks.push(
       compare({
         code: 'data-checksum-mismatch',
         name: `MD5 of ${subject.name}`,
         algorithm: 'md5',
         stored: subject.whole ? fromHex(stored) : null,
-        computed: digest('md5', [bytes.subarray(subject.data.offset, subject.data.offset + subject.data.length)]),
+        computed: hexBytes(salted) === stored ? salted : plain,
         at: { offset, length: digestLength },
         covers: [subject.data],
       }),

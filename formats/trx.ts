@@ -28,6 +28,7 @@ const magics: ReadonlyMap<number, string> = new Map([
   [0x324c4850, 'PHL2, Buffalo WSR-2533DHPL2'],
   [0x534c4844, 'DHLS, Buffalo WSR-2533DHPLS'],
   [0x746f435c, 'Buffalo WCR-1166DS'],
+  [0x746f435d, 'Arcadyan WE410443, WE420223, Beeline SmartBox'],
 ]);
 
 /** Where in the last partition of version 2 the bytes lie that the CRC takes as FF, and how many. */

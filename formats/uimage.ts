@@ -61,6 +61,7 @@ const variants: readonly Variant[] = [
 
 const standard = variants[0] as Variant;
 const kernelTypes = new Set([2, 14]); // kernel, kernel_noload
+const osLinux = 5;
 const [typeMulti, typeScript, typeFilesystem, typeFirmware] = [4, 6, 7, 5];
 
 /** What `build` takes; `extra` are the bytes that a variant puts between header and data. */
@@ -162,10 +163,11 @@ function readMembers(bytes: Uint8Array, start: number, end: number, entryLimit: 
   return members;
 }
 
-function kindOf(type: number): Kind {
+function kindOf(type: number, os: number): Kind {
   if (type === typeFilesystem) return 'rootfs';
-  if (type === typeFirmware) return 'bootloader';
-  return kernelTypes.has(type) || type === typeMulti ? 'kernel' : 'unknown';
+  const isKernel = kernelTypes.has(type) || type === typeMulti || (type === typeFirmware && os === osLinux);
+  if (isKernel) return 'kernel';
+  return type === typeFirmware ? 'bootloader' : 'unknown';
 }
 
 const named = (table: readonly string[], value: number): string => table[value] ?? 'not defined';
@@ -242,8 +244,10 @@ export const uimage: Format<UimageInput> = {
     const payloads: Payload[] = members?.payloads ?? [];
     const label = type === typeFilesystem ? 'file system' : named(imageTypes, type);
     if (members === undefined && data.length > 0) {
+      // TP-Link's EC330 has a uImage in a uImage: right where the outer one promises no compression.
+      const mayRepeat = compression === 0;
       const promised = variant.compressionUnsaid === true ? {} : { compression: compressions[compression] ?? 'none', compressionAt: header.at.compression };
-      payloads.push({ label, ranges: [{ offset: variant.dataOffset, length: data.length }], ...promised });
+      payloads.push({ label, mayRepeat, ranges: [{ offset: variant.dataOffset, length: data.length }], ...promised });
     }
     const extra = bytes.subarray(64, Math.min(variant.dataOffset, bytes.length));
     const extraFields: Field[] = extra.length > 0 ? [{ name: 'extra', offset: 64, length: extra.length, value: hexBytes(extra), meaning: variant.name }] : [];
@@ -284,7 +288,7 @@ export const uimage: Format<UimageInput> = {
     return {
       length: end,
       summary: `uImage "${printable(values.name)}" (${meanings.os} ${meanings.architecture} ${meanings.type}, ${meanings.compression})`,
-      kind: kindOf(type),
+      kind: kindOf(type, os),
       fields: [...header.fields(values, meanings), ...extraFields, ...(members?.fields ?? [])],
       regions: [
         region('header', 'uImage header', 0, Math.min(variant.dataOffset, end)),

@@ -19,7 +19,7 @@ const endings: readonly (readonly [ending: string, formats: readonly string[]])[
 const contradictions: Readonly<Record<string, readonly Kind[]>> = {
   // Some devices take kernel and root file system as two factory files, so a root file system alone may be one.
   factory: ['bootloader'],
-  sysupgrade: ['factory', 'rootfs', 'bootloader', 'initramfs'],
+  sysupgrade: ['factory', 'bootloader', 'initramfs'],
   initramfs: ['rootfs', 'disk', 'bootloader'],
 };
 
