@@ -275,14 +275,6 @@ export const fwtool: Format<FwtoolInput> = {
   },
 };
 
-/** Metadata as `append-metadata` writes it: version and flags, then the JSON text. */
-export function metadataChunk(json: string): { type: number; data: Uint8Array } {
-  const text = new TextEncoder().encode(json);
-  const data = new Uint8Array(metadataHeaderLength + text.length);
-  data.set(text, metadataHeaderLength);
-  return { type: typeMetadata, data };
-}
-
 /** Why a trailer whose magic number stands there cannot be used. */
 function unusableTrailer(bytes: Uint8Array, offset: number): LocalFinding[] {
   const available = bytes.length - offset;

@@ -7,7 +7,8 @@
  * - dist/types: declarations.
  */
 import { execFileSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -42,3 +43,14 @@ await build({
 });
 
 execFileSync(process.execPath, ['node_modules/@typescript/native/bin/tsc', '-p', 'tsconfig.build.json'], { stdio: 'inherit' });
+
+// The compiler leaves the imports of declarations as they stand in the sources; resolvers want the names of the output.
+for (const entry of readdirSync('dist/types', { recursive: true, withFileTypes: true })) {
+  if (!entry.isFile()) continue;
+  const file = join(entry.parentPath, entry.name);
+  const platform = relative(entry.parentPath, 'dist/types/src/platform/node.js');
+  const text = readFileSync(file, 'utf8')
+    .replaceAll(/(from '|import\(["'])(\.[^'"]*)\.ts(['"])/g, '$1$2.js$3')
+    .replaceAll("'#platform'", `'${platform}'`);
+  writeFileSync(file, text);
+}

@@ -4,7 +4,6 @@ import { type FindingCode, finding, type LocalFinding } from './findings.ts';
 import { hex, hexBytes } from './hex.ts';
 import type { Check, Range } from './types.ts';
 
-export type { DigestAlgorithm } from '../platform/types.ts';
 export { crc32, digest };
 
 /** CRC32 over several stretches, as if they were one. */

@@ -28,8 +28,3 @@ export function unsafeLink(path: string, target: string): string | undefined {
   }
   return undefined;
 }
-
-/** `root` of `sysupgrade-board/root`. */
-export function baseName(path: string): string {
-  return parts(path).at(-1) ?? '';
-}

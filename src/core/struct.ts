@@ -11,7 +11,7 @@ import type { Field, FieldValue, Range } from './types.ts';
 
 type Endian = 'big' | 'little';
 
-interface FieldType<T> {
+export interface FieldType<T> {
   readonly length: number;
   readonly declare: (parser: Parser, name: string, endian: Endian) => Parser;
   readonly write: (view: DataView, offset: number, value: T, endian: Endian) => void;
@@ -51,11 +51,8 @@ export const u16 = integer(16, null, plain);
 export const u32 = integer(32, null, plain);
 export const u16le = integer(16, 'little', plain);
 export const u32le = integer(32, 'little', plain);
-export const u16be = integer(16, 'big', plain);
-export const u32be = integer(32, 'big', plain);
 /** 32 bits that people read in hexadecimal: magic numbers, addresses, checksums, hardware ids. */
 export const hex32 = integer(32, null, asHex32);
-export const hex32le = integer(32, 'little', asHex32);
 export const hex32be = integer(32, 'big', asHex32);
 export const hex16 = integer(16, null, (value) => hex(value, 4));
 export const hex8 = integer(8, null, (value) => hex(value, 2));

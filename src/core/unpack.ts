@@ -3,7 +3,7 @@ import { inflateRaw as inflate, openZip } from '#platform';
 import type { Inflated, NotUnpacked } from '../platform/types.ts';
 import type { Budget } from './limits.ts';
 
-export type { NotUnpacked, Unpacked } from '../platform/types.ts';
+export type { NotUnpacked } from '../platform/types.ts';
 export { openZip };
 
 /** Records what an attempt to unpack has used up: a stream that was stopped has cost all that it was allowed to. */
