@@ -35,7 +35,7 @@ try {
   say('| 16 MiB image | owimg inspect | node -e 0 | sha256sum | owimg / (node + sha256sum) | dumpimage -l | binwalk | binwalk / owimg | owimg peak MiB |');
   say('|---|---|---|---|---|---|---|---|---|');
   for (const kind of ['uimage', 'trx', 'tplink-safeloader', 'fit'] satisfies ImageKind[]) {
-    const path = writeImage(kind, 16 * mebi, folder);
+    const path = await writeImage(kind, 16 * mebi, folder);
     const result = measure(commands(path), 11);
     const dumpimage = installed('dumpimage') && (kind === 'uimage' || kind === 'fit') ? measure({ it: ['dumpimage', '-l', path] }, 5).it : undefined;
     const binwalk = installed('binwalk') ? measure({ it: ['binwalk', path] }, 3).it : undefined;
@@ -51,7 +51,7 @@ try {
   say('|---|---|---|---|---|');
   const perMebibyte: number[] = [];
   for (const size of [16, 64, 256]) {
-    const path = writeImage('uimage', size * mebi, folder);
+    const path = await writeImage('uimage', size * mebi, folder, false);
     const result = measure(commands(path), 5);
     const cost = (result.owimg.milliseconds - result.node.milliseconds) / size;
     perMebibyte.push(cost);
