@@ -19,6 +19,7 @@ import { gpt } from './gpt.ts';
 import { gzip } from './gzip.ts';
 import { imagetag } from './imagetag.ts';
 import { jffs2 } from './jffs2.ts';
+import { linksysFooter } from './linksys-footer.ts';
 import { linuxImage } from './linux-image.ts';
 import { lzma } from './lzma.ts';
 import { mbr } from './mbr.ts';
@@ -42,6 +43,7 @@ import { zip } from './zip.ts';
 
 // biome-ignore format: one line a format
 export const formats: readonly AnyFormat[] = [
+  linksysFooter,
   fwtool,
   asusTrx,
   zip,

@@ -99,7 +99,6 @@ const later = new Set([
   'gemtek',
   'iptime',
   'chdr',
-  'linksys-footer',
   'gemtek-trailer',
   'eva',
   'hcs',

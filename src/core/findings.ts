@@ -155,6 +155,12 @@ export const findingKinds = {
     (a) => `Metadata is there, but ${a.length} bytes follow it, so OpenWrt will not find it`,
     'OpenWrt will say "Image metadata not present". Something appended bytes (a mail gateway, dd with padding). Use the original file.',
   ),
+  'trailer-displaced': kind<{ what: string; length: number }>(
+    'error',
+    'A trailer is not at the end',
+    (a) => `${a.what} is there, but ${a.length} bytes of filler follow it, so the vendor's upgrade will not find it`,
+    'The vendor page will refuse this file. Something filled it up after it was made (dd with padding, a mirror). Use the original file.',
+  ),
   'metadata-invalid': kind<{ reason: string }>(
     'error',
     'Metadata cannot be used',
