@@ -15,6 +15,7 @@ import { fat } from './fat.ts';
 import { fit } from './fit.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
+import { gemtekTrailer } from './gemtek-trailer.ts';
 import { gpt } from './gpt.ts';
 import { gzip } from './gzip.ts';
 import { imagetag } from './imagetag.ts';
@@ -40,10 +41,13 @@ import { uimage } from './uimage.ts';
 import { xz } from './xz.ts';
 import { zimage } from './zimage.ts';
 import { zip } from './zip.ts';
+import { znbgTrailer } from './znbg-trailer.ts';
 
 // biome-ignore format: one line a format
 export const formats: readonly AnyFormat[] = [
   linksysFooter,
+  gemtekTrailer,
+  znbgTrailer,
   fwtool,
   asusTrx,
   zip,
