@@ -6,11 +6,11 @@
  * Layout and writer: OpenWrt target/linux/ramips/image/mt7621.mk (gemtek-trailer).
  */
 import { cksum, compare } from '../src/core/checksums.ts';
-import { finding, type LocalFinding } from '../src/core/findings.ts';
+import { damagedMagic, finding, type LocalFinding } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
 import { fromHexText, hexText, toBytes } from '../src/core/hex.ts';
 import { rawText, struct, text } from '../src/core/struct.ts';
-import { damagedMagic, fillerBehind, findTrailer, truncatedTrailer } from '../src/core/trailer.ts';
+import { fillerBehind, findTrailer, truncatedTrailer } from '../src/core/trailer.ts';
 
 const trailer = struct('big', { magic: rawText(8), checksum: text(8) });
 

@@ -5,6 +5,7 @@
 import type { AnyFormat } from '../src/core/format.ts';
 import { asusTrx } from './asus-trx.ts';
 import { buffaloBcast } from './buffalo-bcast.ts';
+import { chdr } from './chdr.ts';
 import { cybertan } from './cybertan.ts';
 import { dtb } from './dtb.ts';
 import { egon } from './egon.ts';
@@ -24,6 +25,7 @@ import { linksysFooter } from './linksys-footer.ts';
 import { linuxImage } from './linux-image.ts';
 import { lzma } from './lzma.ts';
 import { mbr } from './mbr.ts';
+import { motorola } from './motorola.ts';
 import { netgearChk } from './netgear-chk.ts';
 import { netgearDni } from './netgear-dni.ts';
 import { safeloaderRecord } from './safeloader-record.ts';
@@ -59,11 +61,13 @@ export const formats: readonly AnyFormat[] = [
   trx,
   tplinkSafeloader,
   cybertan,
+  chdr,
   netgearChk,
   netgearDni,
   buffaloBcast,
   seama,
   imagetag,
+  motorola,
   ubi,
   squashfs,
   ubifs,

@@ -9,11 +9,11 @@
  */
 import { cksum, compare } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
-import { finding, type LocalFinding } from '../src/core/findings.ts';
+import { damagedMagic, finding, type LocalFinding } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
 import { fromHexText, hexText, toBytes } from '../src/core/hex.ts';
 import { rawText, struct, text } from '../src/core/struct.ts';
-import { damagedMagic, fillerBehind, findTrailer, truncatedTrailer } from '../src/core/trailer.ts';
+import { fillerBehind, findTrailer, truncatedTrailer } from '../src/core/trailer.ts';
 
 const footer = struct('big', {
   magic: rawText(9),

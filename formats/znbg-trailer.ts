@@ -8,10 +8,11 @@
  */
 import { compare, jamcrc } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
+import { damagedMagic } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
 import { hex, printable, toBytes } from '../src/core/hex.ts';
 import { hex32, rawText, struct } from '../src/core/struct.ts';
-import { damagedMagic, fillerBehind, findTrailer, truncatedTrailer } from '../src/core/trailer.ts';
+import { fillerBehind, findTrailer, truncatedTrailer } from '../src/core/trailer.ts';
 
 const trailer = struct('little', {
   magic: rawText(4),

@@ -1,7 +1,7 @@
 /** Blocks that begin with a magic number and close a file, as vendors append them for their upgrades. */
 import { finding, type LocalFinding } from './findings.ts';
 import { type Reading, region, truncatedHeader } from './format.ts';
-import { hexBytes, latin1, printable } from './hex.ts';
+import { hexBytes, latin1 } from './hex.ts';
 import { paddingLength } from './padding.ts';
 import type { Region } from './types.ts';
 
@@ -26,14 +26,6 @@ export function truncatedTrailer(what: string, bytes: Uint8Array, start: number,
   const available = bytes.length - start;
   const problem = finding('header-truncated', { offset: start, length: available }, { what: `a ${what}`, length, available });
   return { ...truncatedHeader(what, length, problem, available), start, regions: [region('metadata', `${what}, cut off`, start, available)] };
-}
-
-/** A magic number that is not what it should be. */
-export function damagedMagic(what: string, bytes: Uint8Array, start: number, magic: Uint8Array): LocalFinding[] {
-  const found = bytes.subarray(start, start + magic.length);
-  if (hexBytes(found) === hexBytes(magic)) return [];
-  const say = (value: Uint8Array): string => `${hexBytes(value)} ("${printable(value)}")`;
-  return [finding('magic-damaged', { offset: start, length: magic.length }, { what: `the ${what}`, expected: say(magic), actual: say(found) })];
 }
 
 /** What lies behind a block that ends at `end` and should close the bytes. */
