@@ -1,6 +1,6 @@
 /** What is special in the trailers of Linksys, Gemtek and Keenetic; all else the laws test. */
 import { describe, expect, test } from 'vitest';
-import { fwtool, metadataChunk } from '../formats/fwtool.ts';
+import { fwtool } from '../formats/fwtool.ts';
 import { gemtekTrailer } from '../formats/gemtek-trailer.ts';
 import { linksysFooter } from '../formats/linksys-footer.ts';
 import { znbgTrailer } from '../formats/znbg-trailer.ts';
@@ -17,6 +17,9 @@ function fixture(path: string): Uint8Array {
 }
 
 const image = fixture('gemtek-trailer/sound-kernel-and-rootfs.bin').subarray(0, 24580);
+/** A metadata chunk: version and flags, 8 bytes of zeros, then the JSON text. */
+const metadataChunk = (json: string) => ({ type: 1, data: new TextEncoder().encode(`${'\0'.repeat(8)}${json}`) });
+
 const chunks = [metadataChunk('{"metadata_version": "1.1", "compat_version": "1.0", "supported_devices": ["a,b"], "version": {"board": "a_b"}}')];
 
 /** The image with one trailer after the other appended, each made over all in front of it. */
