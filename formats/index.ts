@@ -6,6 +6,7 @@ import type { AnyFormat } from '../src/core/format.ts';
 import { arcadyanTail } from './arcadyan-tail.ts';
 import { asusTrx } from './asus-trx.ts';
 import { buffaloBcast } from './buffalo-bcast.ts';
+import { chdr } from './chdr.ts';
 import { cybertan } from './cybertan.ts';
 import { dtb } from './dtb.ts';
 import { egon } from './egon.ts';
@@ -16,13 +17,16 @@ import { fat } from './fat.ts';
 import { fit } from './fit.ts';
 import { flashSlice } from './flash-slice.ts';
 import { fwtool } from './fwtool.ts';
+import { gemtekTrailer } from './gemtek-trailer.ts';
 import { gpt } from './gpt.ts';
 import { gzip } from './gzip.ts';
 import { imagetag } from './imagetag.ts';
 import { jffs2 } from './jffs2.ts';
+import { linksysFooter } from './linksys-footer.ts';
 import { linuxImage } from './linux-image.ts';
 import { lzma } from './lzma.ts';
 import { mbr } from './mbr.ts';
+import { motorola } from './motorola.ts';
 import { netgearChk } from './netgear-chk.ts';
 import { netgearDni } from './netgear-dni.ts';
 import { safeloaderRecord } from './safeloader-record.ts';
@@ -40,9 +44,13 @@ import { uimage } from './uimage.ts';
 import { xz } from './xz.ts';
 import { zimage } from './zimage.ts';
 import { zip } from './zip.ts';
+import { znbgTrailer } from './znbg-trailer.ts';
 
 // biome-ignore format: one line a format
 export const formats: readonly AnyFormat[] = [
+  linksysFooter,
+  gemtekTrailer,
+  znbgTrailer,
   fwtool,
   asusTrx,
   zip,
@@ -54,11 +62,13 @@ export const formats: readonly AnyFormat[] = [
   trx,
   tplinkSafeloader,
   cybertan,
+  chdr,
   netgearChk,
   netgearDni,
   buffaloBcast,
   seama,
   imagetag,
+  motorola,
   ubi,
   squashfs,
   ubifs,

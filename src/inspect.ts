@@ -495,13 +495,14 @@ class Classifier {
 
   kind(root: Layer): Kind {
     const stated = root.format === sliceId ? this.#slice(root) : (this.#stated.get(root) ?? 'unknown');
-    // Appended metadata makes an image one for sysupgrade, whatever header it has.
-    const metadata = root.children.some((layer) => this.#role(layer) === 'trailer' && this.#stated.get(layer) === 'sysupgrade');
+    const appended = (kind: Kind): boolean => root.children.some((layer) => this.#role(layer) === 'trailer' && this.#stated.get(layer) === kind);
+    // Appended metadata makes an image one for sysupgrade, whatever header it has; a vendor's trailer does what a vendor's header does.
+    const metadata = appended('sysupgrade');
     if (stated === 'archive') {
       const inside = this.#archive(root);
       return metadata && inside === 'archive' ? 'sysupgrade' : inside;
     }
-    if (stated === 'factory') return metadata ? 'sysupgrade' : 'factory';
+    if (stated === 'factory' || (stated !== 'unknown' && appended('factory'))) return metadata ? 'sysupgrade' : 'factory';
     if (stated !== 'kernel') return stated;
     if (allLayers(root).some((layer) => this.#role(layer) === 'rootfs')) return 'sysupgrade';
     const beside = root.regions.filter((entry) => entry.kind === 'payload' || entry.kind === 'unknown').length;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { compare, crc0, crc32, crc32Of, digest, failedCheck, jamcrc, mergeRanges, withReplaced } from '../src/core/checksums.ts';
+import { cksum, compare, crc0, crc32, crc32Of, digest, failedCheck, jamcrc, mergeRanges, withReplaced } from '../src/core/checksums.ts';
 import { finding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { tile } from '../src/core/format.ts';
 import { byteCount, fromHex, hexBytes, printable, toBytes } from '../src/core/hex.ts';
@@ -14,6 +14,8 @@ describe('checksums', () => {
   test('crc32() gives CBF43926', () => expect(crc32(digits)).toBe(0xcbf43926));
   test('jamcrc() gives 340BC6D9', () => expect(jamcrc(digits)).toBe(0x340bc6d9));
   test('crc0() gives 2DFD2D88', () => expect(crc0(digits)).toBe(0x2dfd2d88));
+  test('cksum() gives 377A6011', () => expect(cksum(digits)).toBe(0x377a6011));
+  test('cksum() takes a length of more than one byte in', () => expect(cksum(new Uint8Array(300))).toBe(0x14f1b695));
   test('crc32Of() goes on from part to part', () => expect(crc32Of([digits.subarray(0, 4), digits.subarray(4)])).toBe(0xcbf43926));
 
   test('digest() gives the vectors of RFC 1321 and FIPS 180', () => {

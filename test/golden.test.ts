@@ -65,7 +65,6 @@ const layerNames: Readonly<Record<string, string>> = {
 
 /** Formats of the manifest that owimg does not read yet: their images must not be called sound, and are not compared. */
 const later = new Set([
-  'motorola',
   'usrobotics',
   'edimax-ps16',
   'netgear-encrypted',
@@ -83,7 +82,6 @@ const later = new Set([
   'senao',
   'zyxel-ras',
   'zytrx',
-  'znbg-trailer',
   'edimax-header',
   'sercomm-header',
   'sercomm-footer',
@@ -98,9 +96,6 @@ const later = new Set([
   'wrt400n',
   'gemtek',
   'iptime',
-  'chdr',
-  'linksys-footer',
-  'gemtek-trailer',
   'eva',
   'hcs',
   'meraki',

@@ -1,7 +1,9 @@
 /** What is special in the headers of Linksys, Asus, Netgear, Buffalo and D-Link; all else the laws test. */
 import { describe, expect, test } from 'vitest';
 import { asusTrx } from '../formats/asus-trx.ts';
+import { chdr } from '../formats/chdr.ts';
 import { cybertan } from '../formats/cybertan.ts';
+import { motorola } from '../formats/motorola.ts';
 import { netgearChk } from '../formats/netgear-chk.ts';
 import { netgearDni } from '../formats/netgear-dni.ts';
 import { seama } from '../formats/seama.ts';
@@ -248,5 +250,41 @@ describe('seama', () => {
 
   test('build() throws for an entity around nothing, which would be a seal', () => {
     expect(() => build(seama, { meta: [], image: new Uint8Array(0) })).toThrow('around 0 bytes');
+  });
+});
+
+describe('chdr', () => {
+  test('parse() reads the length and what the checksum covers', async () => {
+    const result = await inspect(fixture('chdr/sound-kernel-and-rootfs.bin'));
+    expect(fieldsOf(result)).toEqual({ magic: 'CHDR', length: 24596, checksum: '0x64e0e416', reserved: 1 });
+    expect(result.root?.checks[0]?.covers).toEqual([{ offset: 8, length: 24588 }]);
+    expect(layersOf(result)).toContain('uimage@16');
+  });
+
+  test('is read behind a CyberTAN header', async () => {
+    const image = build(chdr, { image: kernel });
+    const zero = new Uint8Array(2);
+    const values = { date: [23, 11, 14], version: [1, 0, 3], hardwareVersion: 0, serial: 0 };
+    const rest = { flags: zero, stable: zero, try1: zero, try2: zero, try3: zero, reserved: zero };
+    const result = await inspect(build(cybertan, { pattern: 'BB2G', ...values, ...rest, image }));
+    expect(result.status).toBe('sound');
+    expect(layersOf(result)).toEqual(['cybertan@0', 'chdr@32', 'uimage@48', 'lzma@112']);
+  });
+});
+
+describe('motorola', () => {
+  test.each([
+    ['wr850g', 'WR850G', '0x10577050', '0xf9ab9cc9'],
+    ['wa840g', 'WA840G', '0x10577040', '0xd11edc83'],
+    ['we800g', 'WE800G', '0x10577000', '0x73cbddab'],
+  ])('parse() names the device of sound-%s.bin', async (file, device, flags, checksum) => {
+    const result = await inspect(fixture(`motorola/sound-${file}.bin`));
+    expect(fieldsOf(result)).toEqual({ checksum, flags });
+    expect(result.identities).toEqual([{ source: 'motorola.flags', value: device, offset: 4 }]);
+    expect(layersOf(result)).toContain('trx@8');
+  });
+
+  test('build() refuses a device that Motorola has no number for', () => {
+    expect(() => build(motorola, { device: 'WR851G', image: kernel })).toThrow('expected one of WR850G, WA840G, WE800G');
   });
 });

@@ -105,6 +105,29 @@ export function crc16Ccitt(bytes: Uint8Array): number {
   return value;
 }
 
+let cksumTable: Uint32Array | undefined;
+
+/** The table of a CRC that is not reflected, from its polynomial. */
+function straightCrcTable(polynomial: number): Uint32Array {
+  const table = new Uint32Array(256);
+  for (let byte = 0; byte < 256; byte += 1) {
+    let value = byte << 24;
+    for (let bit = 0; bit < 8; bit += 1) value = value < 0 ? (value << 1) ^ polynomial : value << 1;
+    table[byte] = value;
+  }
+  return table;
+}
+
+/** What POSIX `cksum` prints: a CRC over the bytes and then over their number, its lowest byte first, without zeros at its end. */
+export function cksum(bytes: Uint8Array): number {
+  cksumTable ??= straightCrcTable(0x04c11db7);
+  const table = cksumTable;
+  let value = 0;
+  for (const byte of bytes) value = (value << 8) ^ (table[(value >>> 24) ^ byte] as number);
+  for (let rest = bytes.length; rest > 0; rest = Math.floor(rest / 256)) value = (value << 8) ^ (table[(value >>> 24) ^ (rest & 0xff)] as number);
+  return ~value >>> 0;
+}
+
 /** Sum of bytes, modulo 256. */
 export function sum8(bytes: Uint8Array): number {
   let sum = 0;

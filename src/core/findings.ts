@@ -4,7 +4,7 @@
  * A code is kebab-case, noun first, and never changes once released; the words may. Formats and the engine
  * choose a code and give its arguments; the sentences are made here and nowhere else.
  */
-import { hexOffset } from './hex.ts';
+import { hexBytes, hexOffset, printable } from './hex.ts';
 import type { Range, Severity } from './types.ts';
 
 type Arguments = Readonly<Record<string, string | number>>;
@@ -154,6 +154,12 @@ export const findingKinds = {
     'Metadata is not at the end',
     (a) => `Metadata is there, but ${a.length} bytes follow it, so OpenWrt will not find it`,
     'OpenWrt will say "Image metadata not present". Something appended bytes (a mail gateway, dd with padding). Use the original file.',
+  ),
+  'trailer-displaced': kind<{ what: string; length: number }>(
+    'error',
+    'A trailer is not at the end',
+    (a) => `${a.what} is there, but ${a.length} bytes of filler follow it, so the vendor's upgrade will not find it`,
+    'The vendor page will refuse this file. Something filled it up after it was made (dd with padding, a mirror). Use the original file.',
   ),
   'metadata-invalid': kind<{ reason: string }>(
     'error',
@@ -388,4 +394,12 @@ export function finding<C extends FindingCode>(code: C, where: Range, args: Argu
 export function lengthBeyondEnd(field: string, at: Range, claimed: number, available: number, end: number): LocalFinding {
   const place = { offset: at.offset, length: Math.max(at.length, end - at.offset) };
   return finding('length-beyond-end', place, { field, claimed, available, missing: claimed - available });
+}
+
+/** A finding if other bytes than these stand where a magic number that reads as text should. */
+export function damagedMagic(what: string, bytes: Uint8Array, offset: number, magic: Uint8Array): LocalFinding[] {
+  const found = bytes.subarray(offset, offset + magic.length);
+  if (hexBytes(found) === hexBytes(magic)) return [];
+  const say = (value: Uint8Array): string => `${hexBytes(value)} ("${printable(value)}")`;
+  return [finding('magic-damaged', { offset, length: magic.length }, { what: `the ${what}`, expected: say(magic), actual: say(found) })];
 }

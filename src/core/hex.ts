@@ -25,6 +25,16 @@ export function fromHex(text: string): Uint8Array {
   return bytes;
 }
 
+/** `0009CA1F`: 32 bits as `printf %08X` writes them. */
+export function hexText(value: number): string {
+  return value.toString(16).toUpperCase().padStart(8, '0');
+}
+
+/** The reverse of {@link hexText}; `null` for any other spelling, as tools compare the text. */
+export function fromHexText(text: string): number | null {
+  return /^[0-9A-F]{8}$/.test(text) ? Number.parseInt(text, 16) : null;
+}
+
 /** Bytes up to the first NUL as text; bytes outside of printable ASCII become `\xNN`. */
 export function printable(bytes: Uint8Array): string {
   let text = '';

@@ -1,0 +1,150 @@
+/**
+ * Linksys footer: the last 256 bytes of images for the upgrade page of Linksys' NAND routers. Text without
+ * terminators, filled up with blanks, and then zeros. OpenWrt's first script for it put a line feed behind it.
+ *
+ * The checksum, POSIX `cksum` as eight upper-case hexadecimal digits, covers every byte of the file in front of
+ * the footer. The upgrade compares it and the magic number; nothing protects the other bytes of the footer.
+ *
+ * Layout and writer: linksys-image.sh, today OpenWrt's include/image-commands.mk (linksys-image).
+ */
+import { cksum, compare } from '../src/core/checksums.ts';
+import { OwimgError } from '../src/core/errors.ts';
+import { damagedMagic, finding, type LocalFinding } from '../src/core/findings.ts';
+import { type Format, type Reading, region } from '../src/core/format.ts';
+import { fromHexText, hexText, toBytes } from '../src/core/hex.ts';
+import { rawText, struct, text } from '../src/core/struct.ts';
+import { fillerBehind, findTrailer, truncatedTrailer } from '../src/core/trailer.ts';
+
+const footer = struct('big', {
+  magic: rawText(9),
+  version: rawText(8),
+  type: rawText(15),
+  checksum: text(8),
+  tail: rawText(24), // "0" in eight characters, and sixteen of a signer
+});
+
+const what = 'Linksys footer';
+const magic = toBytes('.LINKSYS.');
+const length = 256;
+const reservedLength = length - footer.length;
+const lineFeed = 0x0a;
+
+export interface LinksysFooterInput {
+  /** All bytes in front of the footer. */
+  readonly image: Uint8Array;
+  /** The device, up to fifteen characters: `EA4500V3`. */
+  readonly type: string | Uint8Array;
+  /** Eight characters that nobody checks; `01000409` with OpenWrt. */
+  readonly version?: string | Uint8Array;
+  /** Twenty-four characters that nobody checks. */
+  readonly tail?: string | Uint8Array;
+  /** 192 bytes, zero with OpenWrt. */
+  readonly reserved?: Uint8Array;
+  /** The line feed behind the footer that OpenWrt's first script wrote. */
+  readonly lineFeed?: boolean;
+}
+
+const lengthAt = (bytes: Uint8Array, start: number): number => (bytes[start + length] === lineFeed ? length + 1 : length);
+
+/** Whether the checksum alone proves that a footer begins here. */
+function proven(bytes: Uint8Array, start: number): boolean {
+  if (start < 0) return false;
+  const stored = fromHexText(footer.read(bytes, start).checksum);
+  return stored !== null && stored === cksum(bytes.subarray(0, start));
+}
+
+function locate(bytes: Uint8Array): number {
+  const found = findTrailer(bytes, magic, (start) => lengthAt(bytes, start));
+  if (found >= 0) return found;
+  const ends = bytes.at(-1) === lineFeed ? [bytes.length - 1, bytes.length] : [bytes.length];
+  return ends.map((end) => end - length).find((start) => proven(bytes, start)) ?? -1;
+}
+
+/** A text filled up with blanks; bytes as they are. */
+function filled(value: string | Uint8Array, name: 'version' | 'type' | 'tail'): Uint8Array {
+  const room = footer.at[name].length;
+  if (value.length > room) throw new OwimgError('bad-value', `Cannot store a ${name} of ${value.length} characters: the footer has room for ${room}`);
+  return typeof value === 'string' ? toBytes(value.padEnd(room)) : value;
+}
+
+export const linksysFooter: Format<LinksysFooterInput> = {
+  id: 'linksys-footer',
+  title: 'Linksys footer (.LINKSYS.)',
+  summary: "The last 256 bytes of an image for the upgrade page of Linksys' NAND routers: the device's name and a checksum over all in front of it.",
+  role: 'trailer',
+  kind: 'factory',
+  references: [
+    { title: 'scripts/linksys-image.sh (with the meaning of each field)', url: 'https://github.com/coolsnowwolf/lede/blob/1fd0abdb/scripts/linksys-image.sh' },
+    { title: 'OpenWrt include/image-commands.mk (linksys-image)', url: 'https://github.com/openwrt/openwrt/blob/3d1645ee/include/image-commands.mk' },
+  ],
+  limitations: ['The checksum does not cover the footer itself, so a damaged device name is not noticed.'],
+
+  detect: () => 'no',
+
+  locate,
+
+  parse(bytes): Reading<LinksysFooterInput> {
+    const start = locate(bytes);
+    if (bytes.length < start + length) return truncatedTrailer(what, bytes, start, length);
+    const values = footer.read(bytes, start);
+    const at = { offset: start + footer.at.checksum.offset, length: footer.at.checksum.length };
+    const stored = fromHexText(values.checksum);
+    const findings: LocalFinding[] = damagedMagic(what, bytes, start, magic);
+    if (stored === null) {
+      const args = { what: `checksum of the ${what}`, expected: 'eight upper-case hexadecimal digits', actual: `"${values.checksum}"` };
+      findings.push(finding('structure-invalid', at, args));
+    }
+    const end = start + lengthAt(bytes, start);
+    const withLineFeed = end > start + length;
+    const behind = fillerBehind(what, bytes, end);
+    const fields = footer.fields(values, {}, start).map((field) => (field.name === 'type' ? { ...field, value: String(field.value).trimEnd() } : field));
+    const type = String(fields.find(({ name }) => name === 'type')?.value);
+    const reserved = region('metadata', 'reserved', start + footer.length, reservedLength);
+    return {
+      start,
+      length: bytes.length - start,
+      summary: `Linksys footer for "${type}"`,
+      fields,
+      regions: [
+        region('metadata', what, start, footer.length),
+        reserved,
+        ...(withLineFeed ? [region('metadata', 'line feed', start + length, 1)] : []),
+        ...behind.regions,
+      ],
+      checks: [
+        compare({
+          code: 'image-checksum-mismatch',
+          name: 'cksum',
+          algorithm: 'posix cksum',
+          stored,
+          computed: cksum(bytes.subarray(0, start)),
+          at,
+          covers: [{ offset: 0, length: start }],
+        }),
+      ],
+      findings: [...findings, ...behind.findings],
+      identities: [{ source: 'linksys-footer.type', value: type, offset: start + footer.at.type.offset }],
+      payloads: [],
+      input: () => ({
+        image: bytes.subarray(0, start),
+        type: values.type,
+        version: values.version,
+        tail: values.tail,
+        reserved: bytes.subarray(reserved.offset, reserved.offset + reserved.length),
+        lineFeed: withLineFeed,
+      }),
+    };
+  },
+
+  /** The footer alone; its checksum covers `image`. */
+  build({ image, type, version = '01000409', tail = `${'0'.padEnd(8)}K0000000F0246434`, reserved = new Uint8Array(reservedLength), lineFeed: ended = false }) {
+    if (reserved.length !== reservedLength) {
+      throw new OwimgError('bad-value', `Cannot store ${reserved.length} reserved bytes: the footer has exactly ${reservedLength}`);
+    }
+    const built = new Uint8Array(length + (ended ? 1 : 0)).fill(lineFeed, length);
+    const checksum = hexText(cksum(image));
+    built.set(footer.write({ magic, version: filled(version, 'version'), type: filled(type, 'type'), checksum, tail: filled(tail, 'tail') }));
+    built.set(reserved, footer.length);
+    return built;
+  },
+};
