@@ -487,7 +487,7 @@ export const uimage: Format<UimageInput> = {
       url: 'https://github.com/openwrt/openwrt/blob/3d1645ee/tools/mkimage/patches/030-allow-to-use-different-magic.patch',
     },
   ],
-  limitations: [],
+  limitations: ['A Cameo tag behind a root file system, as vendors have it, is not read; one behind a kernel is.'],
   magics: [
     { offset: 0, bytes: fromHex('27051956') },
     { offset: 0, bytes: toBytes('OKLI') },
