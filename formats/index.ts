@@ -41,6 +41,7 @@ import { trx } from './trx.ts';
 import { ubi } from './ubi.ts';
 import { ubifs } from './ubifs.ts';
 import { uimage } from './uimage.ts';
+import { wfiTag } from './wfi-tag.ts';
 import { xz } from './xz.ts';
 import { zimage } from './zimage.ts';
 import { zip } from './zip.ts';
@@ -51,6 +52,7 @@ export const formats: readonly AnyFormat[] = [
   linksysFooter,
   gemtekTrailer,
   znbgTrailer,
+  wfiTag,
   fwtool,
   asusTrx,
   zip,
