@@ -41,6 +41,7 @@ import { trx } from './trx.ts';
 import { ubi } from './ubi.ts';
 import { ubifs } from './ubifs.ts';
 import { uimage } from './uimage.ts';
+import { wfiTag } from './wfi-tag.ts';
 import { xz } from './xz.ts';
 import { zimage } from './zimage.ts';
 import { zip } from './zip.ts';
@@ -90,4 +91,5 @@ export const formats: readonly AnyFormat[] = [
   eofMark,
   lzma,
   flashSlice,
+  wfiTag,
 ];

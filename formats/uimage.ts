@@ -3,19 +3,21 @@
  * system, a script, several files).
  *
  * The header CRC covers the header with its own field zero; the data CRC covers the data as stored. Vendors
- * changed the magic number, and some put more bytes between header and data which the header CRC then covers.
+ * changed the magic number, some put more bytes between header and data which the header CRC then covers, and
+ * some keep numbers in the last bytes of the name: a board id, a second CRC, where the root file system begins.
  *
  * Layout: U-Boot include/image.h. Writers: U-Boot tools/mkimage (patched by OpenWrt for `-M magic`),
- * firmware-utils uimage_padhdr, uimage_sgehdr, dns313-header.
+ * firmware-utils uimage_padhdr, and those named in data/uimage-vendors.ts.
  */
-import { compare, crc32, crc32Of, withReplaced, zeros } from '../src/core/checksums.ts';
+import { type CodedCheck, compare, crc32, crc32Of, withReplaced, zeros } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Payload, type Reading, region, truncatedHeader } from '../src/core/format.ts';
-import { fromHex, hex, hexBytes, printable, toBytes } from '../src/core/hex.ts';
+import { fromHex, hex, hexBytes, latin1, printable, toBytes } from '../src/core/hex.ts';
 import { hex32, rawText, struct, u8, u32 } from '../src/core/struct.ts';
-import type { Field, Kind, Region } from '../src/core/types.ts';
+import type { Field, Identity, Kind, Region } from '../src/core/types.ts';
 import { architectures, compressions, imageTypes, magics, operatingSystems } from './data/uimage.ts';
+import * as vendors from './data/uimage-vendors.ts';
 
 const header = struct('big', {
   magic: hex32,
@@ -37,6 +39,16 @@ const reversedMagic = 0x56190527;
 /** The COVR magic is the squashfs one: only a good header CRC tells them apart. */
 const squashfsMagic = 0x68737173;
 
+interface Layout<Values> {
+  read(bytes: Uint8Array, offset?: number): Values;
+  fields(values: Values, meanings?: Readonly<Record<string, string>>, base?: number): Field[];
+}
+
+/** The fields of what stands at an offset. */
+function shown<Values>(layout: Layout<Values>, bytes: Uint8Array, offset: number, meanings: Readonly<Record<string, string>> = {}): Field[] {
+  return layout.fields(layout.read(bytes, offset), meanings, offset);
+}
+
 /** What stands between the 64 bytes and the data, and what the header CRC covers then. */
 interface Variant {
   readonly name: string;
@@ -44,6 +56,8 @@ interface Variant {
   readonly dataOffset: number;
   /** Bytes that the header CRC covers, counted from 0. */
   readonly covered: number;
+  /** What the bytes between say, if they are no padding. */
+  readonly extra?: (bytes: Uint8Array) => Field[];
   /** The time field counts as zero too. */
   readonly timeZero?: boolean;
   /** The writer says gzip whatever the data is, and the boot loader does not look. */
@@ -53,8 +67,14 @@ interface Variant {
 const variants: readonly Variant[] = [
   { name: 'standard', dataOffset: 64, covered: 64 },
   { name: 'padded by 32 bytes', dataOffset: 96, covered: 96 },
-  { name: 'SGE, 96 bytes of model and versions', dataOffset: 160, covered: 160 },
-  { name: 'DNS-313, 40 bytes of model, version and MAC', dataOffset: 104, covered: 104, compressionUnsaid: true },
+  { name: 'SGE, 96 bytes of model and versions', dataOffset: 160, covered: 160, extra: (bytes) => shown(vendors.sgeHeader, bytes, 64) },
+  {
+    name: 'DNS-313, 40 bytes of model, version and MAC',
+    dataOffset: 104,
+    covered: 104,
+    extra: (bytes) => shown(vendors.dns313Header, bytes, 64),
+    compressionUnsaid: true,
+  },
   { name: 'padded by 160 bytes', dataOffset: 224, covered: 224 },
   { name: 'Dongwon, checksum over four bytes of data too', dataOffset: 64, covered: 68, timeZero: true },
 ];
@@ -79,6 +99,12 @@ export interface UimageInput {
   readonly extra?: Uint8Array;
   /** The header CRC covers the first four bytes of data and takes the time as zero. */
   readonly dongwon?: boolean;
+  /** The last bytes of the name repeat length and CRC of the data, for I-O DATA. */
+  readonly mstc?: boolean;
+  /** The last bytes of the name are a Cameo tag, its sum, and what makes the header CRC 0xffffffff. */
+  readonly cameo?: boolean;
+  /** A second Cameo tag follows the data; its sum begins here, counted from the header's first byte. */
+  readonly cameoSumOffset?: number;
 }
 
 function headerCrc(bytes: Uint8Array, variant: Variant): number {
@@ -113,6 +139,270 @@ function likelyVariant(bytes: Uint8Array, dataLength: number, dataChecksum: numb
   const fits = (variant: Variant): boolean =>
     variant.dataOffset + dataLength <= bytes.length && crc32(bytes.subarray(variant.dataOffset, variant.dataOffset + dataLength)) === dataChecksum;
   return (dataLength > 0 ? variants.find(fits) : undefined) ?? standard;
+}
+
+/** What a vendor made of the name, and of bytes at or behind the end of the data. */
+interface Vendor {
+  /** In the place of a name that is no text. */
+  readonly name?: string;
+  readonly kind?: Kind;
+  readonly fields: readonly Field[];
+  readonly identities?: readonly Identity[];
+  readonly checks?: readonly CodedCheck[];
+  readonly findings?: readonly LocalFinding[];
+  /** Where a root file system begins behind the kernel, from the header's first byte on. */
+  readonly rootfsOffset?: number;
+  /** At the end of the data, which is not the kernel's or the root file system's. */
+  readonly tail?: readonly Region[];
+  /** The writer names a compression whatever the data is. */
+  readonly compressionUnsaid?: boolean;
+  readonly mstc?: boolean;
+}
+
+/** A header and its data, as the readers of vendors' names see them. */
+interface Image {
+  readonly bytes: Uint8Array;
+  readonly values: ReturnType<typeof header.read>;
+  readonly dataOffset: number;
+  /** Where the data ends. */
+  readonly end: number;
+  /** All of the data is there. */
+  readonly whole: boolean;
+  readonly dataComputed: number;
+}
+
+const nameEnd = header.length;
+
+function readUmedia({ bytes }: Image): Vendor | undefined {
+  const offset = nameEnd - vendors.umediaName.length;
+  const { umediaMagic, boardId } = vendors.umediaName.read(bytes, offset);
+  if (umediaMagic !== vendors.umediaMagic) return undefined;
+  const identity = { source: 'uimage.boardId', value: hex(boardId), offset: offset + vendors.umediaName.at.boardId.offset };
+  return { kind: 'factory', fields: shown(vendors.umediaName, bytes, offset), identities: [identity] };
+}
+
+/** I-O DATA repeats length and CRC of the data, and its boot loader goes by these. */
+function readMstc({ bytes, values, dataOffset, end, whole, dataComputed }: Image): Vendor | undefined {
+  if (!vendors.mstcMagics.has(values.magic)) return undefined;
+  const layout = vendors.mstcName;
+  const offset = nameEnd - layout.length;
+  const { dataLengthCopy, dataChecksumCopy } = layout.read(bytes, offset);
+  const findings: LocalFinding[] = [];
+  if (dataLengthCopy !== values.dataLength) {
+    const place = { offset, length: 4 };
+    findings.push(finding('structure-invalid', place, { what: 'second length of the data', expected: String(values.dataLength), actual: dataLengthCopy }));
+  }
+  const check = compare({
+    code: 'data-checksum-mismatch',
+    name: 'mstc-data-crc',
+    algorithm: 'crc32',
+    stored: whole ? dataChecksumCopy : null,
+    computed: dataComputed,
+    at: { offset: offset + layout.at.dataChecksumCopy.offset, length: 4 },
+    covers: [{ offset: dataOffset, length: end - dataOffset }],
+  });
+  return { fields: shown(layout, bytes, offset), checks: [check], findings, mstc: true };
+}
+
+/** The boot loader of D-Link's switches takes a partition that holds a tag and the sum of all bytes in front of it. */
+function readCameo({ bytes }: Image): Vendor | undefined {
+  const offset = cameoOffset;
+  if (!hasCameoTag(bytes, offset)) return undefined;
+  const at = { offset: offset + vendors.cameoName.at.cameoSum.offset, length: 4 };
+  const check = compare({
+    code: 'header-checksum-mismatch',
+    name: 'cameo-header-sum',
+    algorithm: 'sum32',
+    stored: vendors.cameoName.read(bytes, offset).cameoSum,
+    computed: byteSum(bytes.subarray(0, at.offset)),
+    at,
+    covers: [{ offset: 0, length: at.offset }],
+  });
+  return { fields: shown(vendors.cameoName, bytes, offset), checks: [check] };
+}
+
+const cameoOffset = nameEnd - vendors.cameoName.length;
+const hasCameoTag = (bytes: Uint8Array, offset: number): boolean => latin1(bytes.subarray(offset, offset + vendors.cameoTag.length)) === vendors.cameoTag;
+
+function byteSum(bytes: Uint8Array): number {
+  let sum = 0;
+  for (const byte of bytes) sum += byte;
+  return sum >>> 0;
+}
+
+/** A second tag, directly behind the data. Its sum begins where the vendor's root file system partition does, at a multiple of 64 KiB. */
+function readCameoTrailer(bytes: Uint8Array, offset: number): { fields: Field[]; check: CodedCheck; sumOffset: number } | undefined {
+  const layout = vendors.cameoTrailer;
+  if (!hasCameoTag(bytes, offset) || bytes.length < offset + layout.length) return undefined;
+  const at = { offset: offset + layout.at.cameoTrailerSum.offset, length: 4 };
+  const stored = layout.read(bytes, offset).cameoTrailerSum;
+  let start = at.offset;
+  let computed = 0;
+  while (start > 0 && computed !== stored) {
+    const previous = start;
+    start = Math.floor((start - 1) / vendors.cameoBlockLength) * vendors.cameoBlockLength;
+    computed = (computed + byteSum(bytes.subarray(start, previous))) >>> 0;
+  }
+  const check = compare({
+    code: 'data-checksum-mismatch',
+    name: 'cameo-sum',
+    algorithm: 'sum32',
+    stored,
+    computed,
+    at,
+    covers: [{ offset: start, length: at.offset - start }],
+  });
+  return { fields: shown(layout, bytes, offset), check, sumOffset: start };
+}
+
+function readJcg({ bytes, values, dataOffset, end }: Image): Vendor | undefined {
+  const { load, entry } = vendors.jcgAddresses;
+  const offset = nameEnd - vendors.jcgName.length;
+  const { rootfsOffset } = vendors.jcgName.read(bytes, offset);
+  if (values.load !== load || values.entry !== entry || rootfsOffset <= dataOffset || rootfsOffset >= end) return undefined;
+  return { fields: shown(vendors.jcgName, bytes, offset), rootfsOffset, compressionUnsaid: true };
+}
+
+/** Asus: four version numbers, a product id, and where the root file system begins or what stands at the end. */
+function readAsus(image: Image): Vendor | undefined {
+  const { bytes, dataOffset, end, whole } = image;
+  const { offset } = header.at.name;
+  const productId = printable(bytes.subarray(offset + 4, offset + 27));
+  // Any other name begins with a letter or a digit.
+  if ((bytes[offset] as number) >= 0x20 || !vendors.asusProduct.test(productId.slice(0, 12))) return undefined;
+  const identity = { source: 'uimage.productId', value: productId, offset: offset + 4 };
+  const common = { kind: 'factory' as const, identities: [identity], name: productId };
+  const inData = (value: number): { rootfsOffset?: number } => (value > dataOffset && value < end ? { rootfsOffset: value } : {});
+  const { build, key, prefixedOffset } = vendors.trx2Name.read(bytes, offset);
+  if (prefixedOffset >>> 24 === vendors.asusOffsetPrefix) {
+    const rootfsOffset = prefixedOffset & 0xffffff;
+    const meanings = { prefixedOffset: `root file system at ${rootfsOffset}` };
+    const inText = vendors.asusProduct.test(productId) && (build < 380 || build > 490);
+    if (inText) return { ...common, fields: shown(vendors.trx1Name, bytes, offset, meanings), ...inData(rootfsOffset) };
+    const product = productId.slice(0, 12);
+    const check = compare({
+      code: 'data-checksum-mismatch',
+      name: 'asus-key',
+      algorithm: 'asus-key',
+      stored: whole && rootfsOffset <= end ? key : null,
+      computed: asusKey(bytes.subarray(0, end), rootfsOffset),
+      at: { offset: offset + vendors.trx2Name.at.key.offset, length: 1 },
+      covers: [],
+      digits: 2,
+    });
+    return {
+      ...common,
+      name: product,
+      identities: [{ ...identity, value: product }],
+      fields: shown(vendors.trx2Name, bytes, offset, meanings),
+      checks: [check],
+      ...inData(rootfsOffset),
+    };
+  }
+  const tail = whole ? readAsusTail(image) : undefined;
+  if (tail !== undefined) return { ...common, ...tail, fields: [...shown(vendors.trx3Name, bytes, offset), ...tail.fields] };
+  const { rootfsOffset } = vendors.rtn56uName.read(bytes, offset);
+  if (rootfsOffset <= dataOffset || rootfsOffset > end) return undefined;
+  const second = readSecondHeader(image, rootfsOffset);
+  return { ...common, ...second, fields: [...shown(vendors.rtn56uName, bytes, offset), ...second.fields], ...inData(rootfsOffset) };
+}
+
+/** Made of one byte from the middle of the kernel and one from the middle of what follows it. */
+function asusKey(image: Uint8Array, rootfsOffset: number): number {
+  const kernelByte = image[Math.floor(rootfsOffset / 2)] ?? 0;
+  const rootfsByte = image[rootfsOffset + Math.floor((image.length - rootfsOffset) / 2)] ?? 0;
+  return (rootfsByte === 0 ? (kernelByte % 3) - 3 : kernelByte + ~rootfsByte) & 0xff;
+}
+
+/** All 16-bit words, little endian, under exclusive or, and inverted; it is stored big endian. */
+function asusSum(bytes: Uint8Array): number {
+  let sum = 0xffff;
+  for (let offset = 0; offset + 1 < bytes.length; offset += 2) sum ^= (bytes[offset] as number) | ((bytes[offset + 1] as number) << 8);
+  return sum;
+}
+
+/** The block at the end of the data of the third kind: build numbers, then a footer that says how long it is. */
+function readAsusTail({ bytes, dataOffset, end }: Image): (Pick<Vendor, 'checks' | 'tail'> & { fields: Field[] }) | undefined {
+  const footerOffset = end - vendors.asusFooter.length;
+  if (footerOffset < dataOffset) return undefined;
+  const { contentLength, footerSum, contentSum, tailMagic } = vendors.asusFooter.read(bytes, footerOffset);
+  const contentOffset = footerOffset - contentLength.reduce((value, byte) => value * 256 + byte, 0);
+  if (tailMagic !== vendors.asusTailMagic || contentOffset < dataOffset || footerOffset - contentOffset < vendors.asusContent.length) return undefined;
+  const footer = bytes.slice(footerOffset, end);
+  const { at } = vendors.asusFooter;
+  footer.fill(0, at.footerSum.offset, at.footerSum.offset + 2);
+  const check = (
+    name: string,
+    stored: number,
+    computed: number,
+    place: { offset: number; length: number },
+    covers: { offset: number; length: number },
+  ): CodedCheck =>
+    compare({
+      code: 'data-checksum-mismatch',
+      name,
+      algorithm: 'xor16',
+      stored,
+      computed,
+      digits: 4,
+      at: { offset: footerOffset + place.offset, length: place.length },
+      covers: [covers],
+    });
+  const content = { offset: contentOffset, length: footerOffset - contentOffset };
+  const numbersOffset = footerOffset - vendors.asusContent.length;
+  return {
+    fields: [...shown(vendors.asusContent, bytes, numbersOffset), ...shown(vendors.asusFooter, bytes, footerOffset)],
+    checks: [
+      check('asus-content-sum', contentSum, asusSum(bytes.subarray(contentOffset, footerOffset)), at.contentSum, content),
+      check('asus-footer-sum', footerSum, asusSum(footer), at.footerSum, { offset: footerOffset, length: footer.length }),
+    ],
+    tail: [region('metadata', 'Asus build numbers', contentOffset, content.length), region('metadata', 'Asus footer', footerOffset, footer.length)],
+  };
+}
+
+/** What mkrtn56uimg leaves for the time after flashing: a header for the kernel alone, and a mark behind it. */
+function readSecondHeader({ bytes, dataOffset, end }: Image, rootfsOffset: number): Pick<Vendor, 'checks' | 'tail'> & { fields: Field[] } {
+  const markLength = 4;
+  const offset = end - markLength - header.length;
+  const copy = bytes.subarray(offset, end);
+  if (offset < rootfsOffset || headerCrc(copy, standard) !== storedHeaderCrc(copy)) return { fields: [] };
+  const values = header.read(bytes, offset);
+  const at = (place: { offset: number; length: number }): { offset: number; length: number } => ({ ...place, offset: offset + place.offset });
+  const kernel = { offset: dataOffset, length: rootfsOffset - dataOffset };
+  return {
+    fields: header.fields(values, {}, offset).map((field) => ({ ...field, name: `second.${field.name}` })),
+    checks: [
+      compare({
+        code: 'header-checksum-mismatch',
+        name: 'second-header-crc',
+        algorithm: 'crc32',
+        stored: values.headerChecksum,
+        computed: headerCrc(copy, standard),
+        at: at(header.at.headerChecksum),
+        covers: [{ offset, length: header.length }],
+      }),
+      compare({
+        code: 'kernel-checksum-mismatch',
+        name: 'second-data-crc',
+        algorithm: 'crc32',
+        stored: values.dataChecksum,
+        computed: crc32(bytes.subarray(kernel.offset, rootfsOffset)),
+        at: at(header.at.dataChecksum),
+        covers: [kernel],
+      }),
+    ],
+    tail: [region('header', 'second header, for the flash', offset, header.length), region('padding', 'end-of-filesystem mark', end - markLength, markLength)],
+  };
+}
+
+const vendorReaders: readonly ((image: Image) => Vendor | undefined)[] = [readUmedia, readMstc, readCameo, readJcg, readAsus];
+
+function readVendor(image: Image): Vendor {
+  for (const read of vendorReaders) {
+    const vendor = read(image);
+    if (vendor !== undefined) return vendor;
+  }
+  return { fields: [] };
 }
 
 interface Members {
@@ -163,8 +453,19 @@ function readMembers(bytes: Uint8Array, start: number, end: number, entryLimit: 
   return members;
 }
 
-function kindOf(type: number, os: number): Kind {
-  if (type === typeFilesystem) return 'rootfs';
+function paddingField(extra: Uint8Array): Field[] {
+  return extra.length === 0 ? [] : [{ name: 'padding', offset: header.length, length: extra.length, value: hexBytes(extra) }];
+}
+
+/** The model that stands between header and data. */
+function modelIdentities(fields: readonly Field[]): Identity[] {
+  const models = fields.filter(({ name, value }) => name === 'model' && value !== '');
+  return models.map(({ value, offset }) => ({ source: 'uimage.model', value: String(value), offset }));
+}
+
+function kindOf(type: number, os: number, magic: number): Kind {
+  // Netgear's boot loaders take the kernel as a file system, under a magic number of their own.
+  if (type === typeFilesystem) return magic === standardMagic ? 'rootfs' : 'kernel';
   const isKernel = kernelTypes.has(type) || type === typeMulti || (type === typeFirmware && os === osLinux);
   if (isKernel) return 'kernel';
   return type === typeFirmware ? 'bootloader' : 'unknown';
@@ -186,7 +487,7 @@ export const uimage: Format<UimageInput> = {
       url: 'https://github.com/openwrt/openwrt/blob/3d1645ee/tools/mkimage/patches/030-allow-to-use-different-magic.patch',
     },
   ],
-  limitations: [],
+  limitations: ['A Cameo tag behind a root file system, as vendors have it, is not read; one behind a kernel is.'],
   magics: [
     { offset: 0, bytes: fromHex('27051956') },
     { offset: 0, bytes: toBytes('OKLI') },
@@ -239,18 +540,36 @@ export const uimage: Format<UimageInput> = {
     invalid('type', imageTypes);
     invalid('compression', compressions);
 
+    const dataComputed = crc32(data);
+    const vendor = readVendor({ bytes, values, dataOffset: variant.dataOffset, end, whole, dataComputed });
+    const trailer = whole ? readCameoTrailer(bytes, end) : undefined;
+    const length = trailer === undefined ? end : end + vendors.cameoTrailer.length;
+
     const holdsMembers = type === typeMulti || type === typeScript;
     const members = holdsMembers ? readMembers(bytes, variant.dataOffset, end, budget.limits.entries) : undefined;
     const payloads: Payload[] = members?.payloads ?? [];
     const label = type === typeFilesystem ? 'file system' : named(imageTypes, type);
+    const regions: Region[] = [region('header', 'uImage header', 0, Math.min(variant.dataOffset, end)), ...(members?.regions ?? [])];
     if (members === undefined && data.length > 0) {
+      const { rootfsOffset, tail = [] } = vendor;
+      const dataEnd = tail[0]?.offset ?? end;
+      const first = { offset: variant.dataOffset, length: (rootfsOffset ?? dataEnd) - variant.dataOffset };
       // TP-Link's EC330 has a uImage in a uImage: right where the outer one promises no compression.
       const mayRepeat = compression === 0;
-      const promised = variant.compressionUnsaid === true ? {} : { compression: compressions[compression] ?? 'none', compressionAt: header.at.compression };
-      payloads.push({ label, mayRepeat, ranges: [{ offset: variant.dataOffset, length: data.length }], ...promised });
+      const unsaid = variant.compressionUnsaid === true || vendor.compressionUnsaid === true;
+      const promised = unsaid ? {} : { compression: compressions[compression] ?? 'none', compressionAt: header.at.compression };
+      payloads.push({ label, mayRepeat, ranges: [first], ...promised });
+      regions.push(region('payload', label, first.offset, first.length));
+      if (rootfsOffset !== undefined) {
+        payloads.push({ label: 'root file system', ranges: [{ offset: rootfsOffset, length: dataEnd - rootfsOffset }], content: 'slice' });
+        regions.push(region('payload', 'root file system', rootfsOffset, dataEnd - rootfsOffset));
+      }
+      regions.push(...tail);
     }
+    if (trailer !== undefined) regions.push(region('metadata', 'Cameo tag', end, vendors.cameoTrailer.length));
     const extra = bytes.subarray(64, Math.min(variant.dataOffset, bytes.length));
-    const extraFields: Field[] = extra.length > 0 ? [{ name: 'extra', offset: 64, length: extra.length, value: hexBytes(extra), meaning: variant.name }] : [];
+    const extraFields = (extra.length === variant.dataOffset - 64 ? variant.extra?.(bytes) : undefined) ?? paddingField(extra);
+    const identities = [...(vendor.identities ?? []), ...modelIdentities(extraFields)];
     const meanings = {
       magic: magics.get(magic) ?? 'not used by OpenWrt',
       time: new Date(values.time * 1000).toISOString().replace('.000', ''),
@@ -280,45 +599,67 @@ export const uimage: Format<UimageInput> = {
         name: 'data-crc',
         algorithm: 'crc32',
         stored: whole ? dataChecksum : null,
-        computed: crc32(data),
+        computed: dataComputed,
         at: header.at.dataChecksum,
         covers: [{ offset: variant.dataOffset, length: data.length }],
       }),
     };
+    const whose = variant.dataOffset === standard.dataOffset && variant.timeZero !== true ? '' : `, ${variant.name}`;
     return {
-      length: end,
-      summary: `uImage "${printable(values.name)}" (${meanings.os} ${meanings.architecture} ${meanings.type}, ${meanings.compression})`,
-      kind: kindOf(type, os),
-      fields: [...header.fields(values, meanings), ...extraFields, ...(members?.fields ?? [])],
-      regions: [
-        region('header', 'uImage header', 0, Math.min(variant.dataOffset, end)),
-        ...(members?.regions ?? (data.length > 0 ? [region('payload', label, variant.dataOffset, data.length)] : [])),
-      ],
-      checks: [check.header, check.data],
-      findings: [...findings, ...(members?.findings ?? [])],
-      identities: [],
+      length,
+      summary: `uImage "${vendor.name ?? printable(values.name)}" (${meanings.os} ${meanings.architecture} ${meanings.type}, ${meanings.compression}${whose})`,
+      kind: vendor.kind ?? kindOf(type, os, magic),
+      fields: [...header.fields(values, meanings), ...vendor.fields, ...extraFields, ...(members?.fields ?? []), ...(trailer?.fields ?? [])],
+      regions,
+      checks: [check.header, check.data, ...(vendor.checks ?? []), ...(trailer === undefined ? [] : [trailer.check])],
+      findings: [...findings, ...(vendor.findings ?? []), ...(members?.findings ?? [])],
+      identities,
       payloads,
       input: () => ({
         ...values,
         data,
         ...(extra.length > 0 ? { extra } : {}),
         ...(variant.timeZero === true ? { dongwon: true } : {}),
+        ...(vendor.mstc === true ? { mstc: true } : {}),
+        ...(hasCameoTag(bytes, cameoOffset) ? { cameo: true } : {}),
+        ...(trailer === undefined ? {} : { cameoSumOffset: trailer.sumOffset }),
       }),
     };
   },
 
   build(input) {
-    const { data, extra = new Uint8Array(0) } = input;
+    const { data, extra = new Uint8Array(0), cameoSumOffset } = input;
     if (data.length > 0xffffffff) throw new OwimgError('bad-value', `Cannot build a uImage of ${data.length} bytes: the length field has 32 bits`);
-    const name = typeof input.name === 'string' ? toBytes(input.name) : input.name;
-    const image = new Uint8Array(header.length + extra.length + data.length);
-    image.set(header.write({ ...input, name, dataLength: data.length, headerChecksum: 0, dataChecksum: crc32(data) }));
-    image.set(extra, header.length);
-    image.set(data, header.length + extra.length);
     const dataOffset = header.length + extra.length;
+    const end = dataOffset + data.length;
+    const image = new Uint8Array(end + (cameoSumOffset === undefined ? 0 : vendors.cameoTrailer.length));
+    const dataChecksum = crc32(data);
+    const name = zeros(header.at.name.length);
+    name.set((typeof input.name === 'string' ? toBytes(input.name) : input.name).subarray(0, name.length));
+    if (input.mstc === true)
+      name.set(vendors.mstcName.write({ dataLengthCopy: data.length, dataChecksumCopy: dataChecksum }), name.length - vendors.mstcName.length);
+    image.set(header.write({ ...input, name, dataLength: data.length, headerChecksum: 0, dataChecksum }));
+    image.set(extra, header.length);
+    image.set(data, dataOffset);
+    if (input.cameo === true) writeCameo(image);
     const variant: Variant =
       input.dongwon === true ? { name: '', dataOffset, covered: dataOffset + 4, timeZero: true } : { name: '', dataOffset, covered: dataOffset };
-    new DataView(image.buffer).setUint32(4, headerCrc(image, variant));
+    const view = new DataView(image.buffer);
+    view.setUint32(4, headerCrc(image, variant));
+    if (cameoSumOffset !== undefined) {
+      image.set(toBytes(vendors.cameoTag), end);
+      view.setUint32(image.length - 4, byteSum(image.subarray(cameoSumOffset, image.length - 4)));
+    }
     return image;
   },
 };
+
+/** Puts tag and sum into the name, and behind them what makes the header CRC come out as the ffffffff that the sum counts in its place. */
+function writeCameo(image: Uint8Array): void {
+  const view = new DataView(image.buffer);
+  image.set(toBytes(vendors.cameoTag), cameoOffset);
+  view.setUint32(4, 0xffffffff);
+  view.setUint32(nameEnd - 8, byteSum(image.subarray(0, nameEnd - 8)));
+  view.setUint32(4, 0);
+  view.setUint32(nameEnd - 4, ~crc32(image.subarray(0, nameEnd - 4)), true);
+}

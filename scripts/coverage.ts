@@ -46,6 +46,7 @@ const known: readonly RegExp[] = [
   /^asus-trx|^trx|^cybertan/,
   /^bcm63xx imagetag/,
   /^seama/,
+  /^gzip$|^gzip\(raw\)|^zip$|^raw: dtb/,
   /^lzma$|^lzma-loader|^okli-loader|^ELF|^gzip\(sysupgrade-tar\)|^senao-tar-gz/,
   /^linksys-footer|^zyimage|^gemtek-trailer|^motorola-bin/,
 ];

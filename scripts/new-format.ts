@@ -27,7 +27,7 @@ writeFileSync(`${root}fixtures/${id}/README.md`, `# Fixtures of ${id}\n\n| file 
 const registry = `${root}formats/index.ts`;
 const text = readFileSync(registry, 'utf8');
 const imported = `import { ${name} } from './${id}.ts';\n`;
-writeFileSync(registry, text.replace('\nexport const formats', `${imported}\nexport const formats`).replace('\n];', `\n  ${name},\n];`));
+writeFileSync(registry, text.replace('\n\n// biome-ignore', `\n${imported}\n// biome-ignore`).replace('\n];', `\n  ${name},\n];`));
 
 say(`Made formats/${id}.ts and fixtures/${id}/README.md, and registered ${name} in formats/index.ts.
 

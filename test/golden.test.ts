@@ -200,6 +200,8 @@ describe.skipIf(!present)('golden images', () => {
       for (const [path, value] of leavesOf(expected.fields)) {
         // The volume table of 16 KiB erase blocks has fewer records than the manifest's reader took.
         if (image.file === 'ubinize-small.ubi.gz' && /^volumes\[[3-9]\]/.test(path)) continue;
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: a name that a vendor fills with numbers is no text
+        if (/[\x00-\x08]/.test(String(value))) continue;
         if (String(value).endsWith(':') || ownWords.has(path.replaceAll(/\[\d+\]/g, ''))) continue; // a key without a value
         expect(isShown(values, value) || (keyed.has(format) && isShown(values, withoutKey(value))), `${format}.${path} ${value}`).toBe(true);
       }
