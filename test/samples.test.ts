@@ -1,0 +1,43 @@
+/** Real images that others made and that lie beside the project. Skipped where they are missing. */
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { inspect } from '../src/index.ts';
+
+const folder = fileURLToPath(new URL('../../shared/samples/', import.meta.url));
+
+/** What each is. The unknown ones are of formats that are not in yet, or no images: the report must say so, not more. */
+const samples: readonly (readonly [file: string, format: string, status: string])[] = [
+  ['a5v11-1701-firmware.bin', 'unknown', 'unknown'], // Poray, scrambled
+  ['a5v11-1701-sysupgrade.bin', 'flash-slice', 'sound'],
+  ['a5v11-stock-bootloader.bin', 'uimage', 'sound'],
+  ['binwalk-yaffs2.bin', 'unknown', 'unknown'], // begins as a TP-Link header does
+  ['binwalk-zip_truncated.bin', 'zip', 'broken'],
+  ['christianrodher-cpe510-factory.bin', 'tplink-safeloader', 'sound'],
+  ['crysisx-wr720n-v3-sysupgrade.bin', 'tplink-v1', 'broken'], // cut off
+  ['ddwrt-v24_mini_wr850g.bin', 'motorola', 'sound'],
+  ['ddwrt-v24_mini_wrt54g.bin', 'cybertan', 'sound'],
+  ['debian-uboot-firefly-rk3399.itb', 'fit', 'sound'],
+  ['debian-uboot-wandboard.img', 'fit', 'sound'],
+  ['fact-fit.itb', 'fit', 'sound'],
+  ['fact-jffs2-be.img', 'jffs2', 'sound'],
+  ['fact-test.ubifs', 'ubifs', 'sound'],
+  ['fact-ubi.img', 'ubi', 'sound'],
+  ['hlk-rm04-minimal-factory.bin', 'unknown', 'unknown'], // Hilink, encrypted
+  ['hlk-rm04-minimal-sysupgrade.bin', 'flash-slice', 'sound'],
+  ['owrt-brcm24.trx', 'trx', 'sound'],
+  ['owrt-ichensky-wr740n-v4-factory.bin', 'tplink-v1', 'sound'],
+  ['owrt-ichensky-wr740n-v4-sysupgrade.bin', 'tplink-v1', 'sound'],
+  ['owrt-wr841nv14-tftp-recovery.bin', 'flash-slice', 'sound'],
+  ['sudowrt-ubnt-bullet-m-factory.bin', 'flash-slice', 'unknown'], // Ubiquiti header in front
+  ['sudowrt-ubnt-bullet-m-sysupgrade.bin', 'flash-slice', 'sound'],
+  ['sudowrt-wndr3700-factory.img', 'netgear-dni', 'sound'],
+  ['sudowrt-wndr3700-sysupgrade.bin', 'flash-slice', 'sound'],
+  ['sudowrt-wzr-hp-ag300h-factory.bin', 'unknown', 'unknown'], // Buffalo, encrypted
+  ['uboot-gl-inet_gl-ar150_100815.bin', 'unknown', 'unknown'], // a boot loader, no image
+];
+
+test.skipIf(!existsSync(folder)).each(samples)('%s is read as %s and is %s', async (file, format, status) => {
+  const result = await inspect(new Uint8Array(readFileSync(folder + file)));
+  expect([result.format, result.status]).toEqual([format, status]);
+});
