@@ -16,6 +16,7 @@ interface DeviceLine {
   readonly target: string;
   readonly subtarget: string;
   readonly profile: string;
+  readonly arch: string;
   readonly title: string;
   readonly alt_titles: readonly string[];
   readonly supported_devices: readonly string[];
@@ -38,6 +39,7 @@ interface ImageLine {
   readonly fs: string | null;
   readonly steps: readonly string[];
   readonly tar_dir?: string;
+  readonly tools?: readonly (readonly string[])[];
 }
 
 interface RecoveryRecord {
@@ -73,6 +75,12 @@ const sizeNames: Readonly<Record<string, keyof DeviceSizes>> = {
 /** Variables that only name the build itself. */
 const notFacts = new Set(['UBNT_REVISION', 'KERNEL_INSTALL']);
 
+/** Tools whose arguments are all in the steps and the variables. */
+const derivedTools = new Set(['sysupgrade-tar.sh', 'ubinize-image.sh', 'mkimage', 'mkits.sh', 'tplink-safeloader', 'trx', 'otrx', 'fiptool']);
+
+/** Names of files of the build, which mean nothing outside of it. */
+const made = /^(@OUT@|@KERNEL@|@ROOTFS@|\$KDIR|\$STAGING_DIR)/;
+
 const given = <T>(name: string, value: T | null | undefined): object => (value === null || value === undefined || value === '' ? {} : { [name]: value });
 
 function recoveryOf(record: RecoveryRecord): Recovery {
@@ -98,6 +106,7 @@ function deviceOf(line: DeviceLine, recovery: readonly RecoveryRecord[]): Device
   return {
     profile: line.profile,
     target: `${line.target}/${line.subtarget}`,
+    architecture: line.arch,
     title: line.title,
     otherTitles: line.alt_titles,
     boards: line.supported_devices,
@@ -111,7 +120,10 @@ function deviceOf(line: DeviceLine, recovery: readonly RecoveryRecord[]): Device
     variables: Object.fromEntries(Object.entries(line.vars).filter(([name]) => !notFacts.has(name))),
     kernel: line.kernel?.steps ?? [],
     initramfs: line.initramfs?.steps ?? [],
-    images: line.images.map(({ name, role, fs, steps, tar_dir }) => ({ name, role, fs, steps, ...given('tarDirectory', tar_dir) })),
+    images: line.images.map(({ name, role, fs, steps, tar_dir, tools = [] }) => {
+      const commands = tools.filter(([tool]) => !derivedTools.has(tool as string)).map((command) => command.filter((word) => !made.test(word)));
+      return { name, role, fs, steps, ...given('tarDirectory', tar_dir), ...(commands.length === 0 ? {} : { commands }) };
+    }),
     recovery: recovery.map(recoveryOf),
   };
 }

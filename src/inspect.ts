@@ -341,7 +341,8 @@ class Inspector {
     const whole = await this.read(format, window, walk);
     if (whole.reading.open !== true) return whole;
     const end = this.findNext(bytesOf(window), 1);
-    if (end === window.length) return whole;
+    // What seems to begin inside of its header does not.
+    if (end === window.length || format.detect(bytesOf(subWindow(window, 0, end))) === 'no') return whole;
     this.identities.length = identities;
     this.covered.length = covered;
     return this.read(format, subWindow(window, 0, end), walk);

@@ -15,6 +15,11 @@ export interface DeviceImage {
   readonly fs: string | null;
   /** The evaluated steps of its recipe: `append-kernel`, `pad-to 64k`. */
   readonly steps: readonly string[];
+  /**
+   * The command lines of the image tools that a full build runs for it, without the names of its files. Where they differ from what the
+   * steps and variables say, a variable of another device has leaked into the recipe, and the published images are made like this.
+   */
+  readonly commands?: readonly (readonly string[])[];
   /** The directory in a sysupgrade tar. */
   readonly tarDirectory?: string;
 }
@@ -58,6 +63,8 @@ export interface Device {
   readonly profile: string;
   /** With subtarget: `ath79/generic`. */
   readonly target: string;
+  /** As OpenWrt calls it: `mips`, `mipsel`, `arm`, `aarch64` ... */
+  readonly architecture: string;
   readonly title: string;
   /** Other names under which the same hardware is sold. */
   readonly otherTitles: readonly string[];

@@ -3,6 +3,9 @@ import { hexOffset } from '../core/hex.ts';
 import type { FieldValue, Layer, Range } from '../core/types.ts';
 import type { GapShape, LayerShape, Shape, TrailerShape } from './shape.ts';
 
+/** What OpenWrt appends to whatever the recipe makes. */
+const metadataFormat = 'fwtool';
+
 /** One thing that is not as the recipe makes it. */
 export interface Misfit extends Range {
   readonly what: 'layer' | 'offset' | 'field';
@@ -47,6 +50,13 @@ class Matcher {
   }
 
   /** @param start where the first shape must begin; `null` where that is open */
+  /** A vendor's trailer that the recipe does not append: the image is another device's. */
+  unexpected(shapes: readonly Shape[], root: Layer): void {
+    const expected = new Set(shapes.map((shape) => (shape.what === 'trailer' ? shape.format : '')));
+    const extra = root.children.find(({ format }) => format !== metadataFormat && this.#roles.trailers.has(format) && !expected.has(format));
+    if (extra !== undefined) this.misfits.push({ what: 'layer', subject: 'trailer', expected: 'none', actual: extra.format, ...range(extra) });
+  }
+
   match(shapes: readonly Shape[], siblings: readonly Layer[], within: Layer, begin: number | null, parts = false): void {
     const layers = siblings.filter(({ format }) => !this.#roles.trailers.has(format) && !this.#roles.marks.has(format));
     let [index, start, position] = [0, begin, begin];
@@ -149,5 +159,6 @@ export function matchShape(shapes: readonly Shape[], root: Layer, sliceId: strin
   const siblings = root.format === sliceId ? root.children : [root];
   const trailers = root.format === sliceId ? [] : root.children.filter(({ format }) => roles.trailers.has(format));
   matcher.match(shapes, [...siblings, ...trailers], root, root.offset);
+  if (matcher.unknownSteps.length === 0) matcher.unexpected(shapes, root);
   return { misfits: matcher.misfits, unknownSteps: matcher.unknownSteps, agreements: matcher.agreements };
 }

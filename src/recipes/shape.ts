@@ -75,15 +75,14 @@ type Boards = readonly SafeloaderBoard[];
 class Folding {
   readonly #device: Device;
   readonly #boards: Boards;
-  readonly #fs: string | null;
-  readonly #kernel: readonly string[];
+  readonly #image: DeviceImage | undefined;
   readonly #board: SafeloaderBoard | undefined;
 
-  constructor(device: Device, boards: Boards, fs: string | null = null, kernel: readonly string[] = []) {
+  /** @param image `undefined` for a kernel or an initramfs alone */
+  constructor(device: Device, boards: Boards, image?: DeviceImage) {
     this.#device = device;
     this.#boards = boards;
-    this.#fs = fs;
-    this.#kernel = kernel;
+    this.#image = image;
     this.#board = boards.find(({ id }) => id === device.variables['TPLINK_BOARD_ID']);
   }
 
@@ -92,11 +91,11 @@ class Folding {
   }
 
   #kernelShapes(): readonly Shape[] {
-    return new Folding(this.#device, this.#boards, this.#fs).fold(this.#kernel);
+    return new Folding(this.#device, this.#boards).fold(this.#device.kernel);
   }
 
   #rootfs(): Shape {
-    return { what: 'rootfs', fs: this.#fs ?? 'squashfs' };
+    return { what: 'rootfs', fs: this.#image?.fs ?? 'squashfs' };
   }
 
   #step(shapes: readonly Shape[], step: string): readonly Shape[] {
@@ -137,7 +136,8 @@ class Folding {
     if (kernelCodeSteps.has(name)) return [{ what: 'data', label: 'kernel' }];
     const known = layerSteps[name];
     if (known === undefined) return [{ what: 'unknown', step }];
-    const use: StepUse = { words, device: this.#device, board: this.#board };
+    const command = (tool: string): readonly string[] => this.#image?.commands?.find(([first]) => first === tool) ?? [];
+    const use: StepUse = { words, device: this.#device, board: this.#board, command };
     const { format, takes, trailer } = known;
     const fields = defined(known.fields?.(use) ?? {});
     const wrapped = shapes[0];
@@ -192,7 +192,7 @@ function defined(fields: Readonly<Record<string, FieldValue | undefined>>): Reco
 
 /** What this image of this device looks like. */
 export function imageShape(device: Device, image: DeviceImage, boards: Boards): readonly Shape[] {
-  return new Folding(device, boards, image.fs, device.kernel).fold(image.steps);
+  return new Folding(device, boards, image).fold(image.steps);
 }
 
 /** What the device's initramfs image looks like; empty if OpenWrt builds none. */

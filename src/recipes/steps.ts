@@ -9,6 +9,8 @@ export interface StepUse {
   /** What follows the step's name. */
   readonly words: readonly string[];
   readonly device: Device;
+  /** The words of a tool's command line in a full build; empty if the image is not made with it. */
+  readonly command: (tool: string) => readonly string[];
   /** Its entry in the table of tplink-safeloader. */
   readonly board: SafeloaderBoard | undefined;
 }
@@ -93,6 +95,20 @@ const variable = ({ device }: StepUse, name: string): string | undefined => devi
 
 const compressions: Readonly<Record<string, number>> = { none: 0, gzip: 1, bzip2: 2, lzma: 3, lzo: 4, lz4: 5, zstd: 6 };
 
+/** Of `uimage`, by OpenWrt's name. */
+const architectures: Readonly<Record<string, number>> = {
+  arm: 2,
+  armeb: 2,
+  i386: 3,
+  mips: 5,
+  mipsel: 5,
+  mips64: 5,
+  powerpc: 7,
+  aarch64: 22,
+  x86_64: 24,
+  riscv64: 26,
+};
+
 const image = (format: string, fields?: LayerStep['fields']): LayerStep => ({ format, takes: 'image', ...(fields === undefined ? {} : { fields }) });
 const trailer = (format: string, fields?: LayerStep['fields']): LayerStep => ({ ...image(format, fields), trailer: true });
 
@@ -103,7 +119,7 @@ const tplink = (use: StepUse): Readonly<Record<string, FieldValue | undefined>> 
 
 /** By name of the step. */
 export const layerSteps: Readonly<Record<string, LayerStep>> = {
-  'asus-trx': { ...trailer('asus-trx', (use) => ({ productId: option(use.words, '-n') ?? variable(use, 'PRODUCTID') })), uimage: true },
+  'asus-trx': { ...trailer('asus-trx', (use) => ({ productId: (option(use.words, '-n') ?? option(use.command('asustrx'), '-p'))?.trimEnd() })), uimage: true },
   'cfe-bin': {
     format: 'imagetag',
     takes: 'kernel-and-rootfs',
@@ -113,13 +129,13 @@ export const layerSteps: Readonly<Record<string, LayerStep>> = {
   fit: image('fit'),
   gzip: image('gzip'),
   'libdeflate-gzip': image('gzip'),
-  'linksys-bin': image('cybertan', (use) => ({ pattern: variable(use, 'DEVICE_ID') })),
+  'linksys-bin': image('cybertan', (use) => ({ pattern: option(use.command('addpattern'), '-p') })),
   'linksys-image': trailer('linksys-footer', ({ words }) => ({ type: words.find((word) => word.startsWith('type='))?.slice('type='.length) })),
   lzma: image('lzma'),
   'lzma-d16': image('lzma'),
-  'netgear-chk': image('netgear-chk', (use) => ({ boardId: variable(use, 'NETGEAR_BOARD_ID') })),
+  'netgear-chk': image('netgear-chk', (use) => ({ boardId: option(use.command('mkchkimg'), '-b') })),
   'netgear-squashfs': { format: 'uimage', takes: 'nothing', fields: (use) => ({ magic: variable(use, 'UIMAGE_MAGIC') }) },
-  'netgear-dni': image('netgear-dni', (use) => ({ device: variable(use, 'NETGEAR_BOARD_ID'), hd_id: variable(use, 'NETGEAR_HW_ID') })),
+  'netgear-dni': image('netgear-dni', (use) => ({ device: option(use.command('mkdniimg'), '-B'), hd_id: option(use.command('mkdniimg'), '-H') })),
   seama: image('seama'),
   'senao-tar-gz': { format: 'gzip', takes: 'nothing' },
   'seama-seal': image('seama', (use) => ({ meta: [`signature=${variable(use, 'SEAMA_SIGNATURE')}`] })),
@@ -140,6 +156,8 @@ export const layerSteps: Readonly<Record<string, LayerStep>> = {
   'trx-without-loader': { format: 'trx', takes: 'kernel-and-image', parts: true },
   uImage: image('uimage', (use) => ({
     magic: option(use.words, '-M') ?? variable(use, 'UIMAGE_MAGIC') ?? '0x27051956',
+    load: variable(use, 'KERNEL_LOADADDR'),
+    architecture: architectures[use.device.architecture],
     compression: compressions[use.words[0] ?? ''],
   })),
   zyimage: trailer('znbg-trailer', ({ words }) => ({ deviceId: option(words, '-d') })),

@@ -21,7 +21,7 @@ function rawFits(subject: Subject): Fit[] {
 /** The verdict for `mtd write FILE firmware` and U-Boot's `cp.b`. */
 export function mtdVerdict(subject: Subject): Verdict {
   const say = verdictMaker(subject, 'mtd');
-  const { inspection, device } = subject;
+  const { inspection } = subject;
   const next = `Install with sysupgrade instead. ${seeDevice(subject)}`;
   if (subject.root.format === 'gzip' || subject.context.archives.has(subject.root.format)) {
     const found = subject.root.format;

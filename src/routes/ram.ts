@@ -10,7 +10,8 @@ export function ramVerdict(subject: Subject): Verdict {
   if (subject.hasRootfs || !subject.isKernelAlone) {
     return say('not-applicable', 'It is not an image that runs from RAM.', { next: `Use the initramfs image of ${device.profile} for that.` });
   }
-  if (inspection.status === 'broken') return say('refused', `The loader would stop in RAM, nothing is written: ${damageOf(subject)}.`, { next: seeDevice(subject) });
+  if (inspection.status === 'broken')
+    return say('refused', `The loader would stop in RAM, nothing is written: ${damageOf(subject)}.`, { next: seeDevice(subject) });
   const foreign = subject.foreignFindings();
   if (foreign.length > 0) return say('refused', `${foreign[0]?.message}.`, { findings: foreign, next: `Use the initramfs image of ${device.profile}.` });
   if (initramfs === undefined) return say('unknown', `OpenWrt builds no initramfs image for ${device.title}.`, { next: seeDevice(subject) });
@@ -23,5 +24,8 @@ export function ramVerdict(subject: Subject): Verdict {
   }
   const assumes = ['the kernel carries its root file system inside (an initramfs), and the load address is free on this loader'];
   const reason = 'It is built like the initramfs image of this device. Nothing is stored: it is gone with the power, and so are its settings.';
-  return say('boots', reason, { assumes, next: `On the console: tftpboot, then bootm. From the running system, install with sysupgrade. (${fileWord(subject)})` });
+  return say('boots', reason, {
+    assumes,
+    next: `On the console: tftpboot, then bootm. From the running system, install with sysupgrade. (${fileWord(subject)})`,
+  });
 }

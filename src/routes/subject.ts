@@ -44,6 +44,9 @@ export function answerOf({ misfits, unknownSteps, agreements }: Match): Fit['ans
   return unknownSteps.length > 0 || agreements === 0 ? 'unknown' : 'yes';
 }
 
+/** What is named in an image: the device of a tree, the directory of a tar, the devices in the metadata. */
+const namingSources = ['dtb.compatible', 'sysupgrade-tar.board', 'supported_devices'];
+
 export function allLayers(layer: Layer): Layer[] {
   return [layer, ...layer.children.flatMap(allLayers)];
 }
@@ -137,12 +140,12 @@ export class Subject {
   }
 
   /**
-   * Names in the file that belong to other devices: a device tree, the directory of a sysupgrade tar. Names that nobody has,
+   * Names in the file that belong to other devices: of a device tree, the directory of a sysupgrade tar, in the metadata. Names that nobody has,
    * and device trees that this device shares with the other, say nothing.
    */
   get foreignIdentities(): readonly { readonly identity: Identity; readonly owners: readonly Device[] }[] {
-    return ['dtb.compatible', 'sysupgrade-tar.board'].flatMap((source) => {
-      const identities = this.inspection.identities.filter((identity) => identity.source === source);
+    return namingSources.flatMap((name) => {
+      const identities = this.inspection.identities.filter(({ source }) => source === name || source === `fwtool.new_${name}` || source === `fwtool.${name}`);
       const named = identities.map((identity) => ({ identity, owners: this.#owners(identity.value) }));
       if (named.some(({ identity, owners }) => this.#isOwn(identity.value, owners))) return [];
       return named.filter(({ owners }) => owners.length > 0).slice(0, 1);

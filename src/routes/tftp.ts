@@ -27,7 +27,8 @@ export function tftpVerdict(subject: Subject): Verdict {
   const foreign = subject.foreignFindings();
   if (foreign.length > 0) return say('bricks', `${foreign[0]?.message}.`, { findings: foreign, next });
   const blocks = Math.floor(subject.length / blockLength) + 1;
-  const rollover = blocks > largestBlock ? [subject.finding('block-rollover', { offset: largestBlock * blockLength, length: 0 }, { length: subject.length, blocks })] : [];
+  const rollover =
+    blocks > largestBlock ? [subject.finding('block-rollover', { offset: largestBlock * blockLength, length: 0 }, { length: subject.length, blocks })] : [];
   const [record] = records;
   const assumes = record === undefined ? [] : [`the boot loader is as in OpenWrt's commit ${record.commit}`];
   const name = records.find(({ fileNameRequired }) => fileNameRequired === true)?.fileName;
@@ -35,7 +36,11 @@ export function tftpVerdict(subject: Subject): Verdict {
   const wanted = own === undefined ? wantedKind(records) : 'recovery';
   if (wanted === 'initramfs' || wanted === 'kernel') {
     if (subject.initramfs?.answer === 'yes' && subject.isKernelAlone) {
-      return say('boots', 'It is built as the initramfs image that this loader starts from RAM; nothing is stored.', { assumes, findings: rollover, next: send });
+      return say('boots', 'It is built as the initramfs image that this loader starts from RAM; nothing is stored.', {
+        assumes,
+        findings: rollover,
+        next: send,
+      });
     }
     return say('unknown', 'The loader is known to start an initramfs image, which this is not.', { assumes, findings: rollover, next });
   }
