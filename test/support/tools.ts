@@ -9,7 +9,8 @@ export const run = (tool: string, ...parts: string[]): string => execFileSync(to
 /** For tools that are expected to fail, or to write to standard error. */
 export function attempt(tool: string, ...parts: string[]): { readonly ok: boolean; readonly out: string; readonly err: string } {
   const { status, stdout, stderr } = spawnSync(tool, parts, { encoding: 'utf8', env: environment });
-  return { ok: status === 0, out: stdout, err: stderr };
+  // Both are null where there is no such tool.
+  return { ok: status === 0, out: stdout ?? '', err: stderr ?? '' };
 }
 
 export const installed = (...tools: string[]): boolean => tools.every((tool) => attempt('sh', '-c', `command -v ${tool}`).ok);
