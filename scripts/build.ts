@@ -17,9 +17,11 @@ process.chdir(root);
 rmSync('dist', { recursive: true, force: true });
 
 await build({
-  entryPoints: ['bin/owimg.ts', 'src/index.ts'],
+  entryPoints: ['bin/owimg.ts', 'src/index.ts', 'src/cli/audit-worker.ts'],
   outdir: 'dist',
   outbase: '.',
+  // src/cli/audit-pool.ts looks for its worker beside itself.
+  chunkNames: 'src/cli/[name]-[hash]',
   bundle: true,
   splitting: true,
   format: 'esm',

@@ -464,6 +464,62 @@ export const findingKinds = {
     (a) => `The image needs ${a.blocks} blocks of 512 bytes; many boot loaders stop at 65535 (32 MiB)`,
     'Use a smaller image (an initramfs), or a server and a loader that agree on larger blocks.',
   ),
+
+  // What is found only when a whole build is looked at (src/audit).
+  'digest-mismatch': kind<{ list: string; expected: string; actual: string }>(
+    'error',
+    'The file is not the published one',
+    (a) => `${a.list} says SHA-256 ${a.expected}, the file has ${a.actual}`,
+    'The file was changed, or is incomplete, after the list was made. Do not publish or flash it. Build or download it again.',
+  ),
+  'image-missing': kind<{ list: string; name: string }>(
+    'error',
+    'An image is listed and not there',
+    (a) => `${a.list} lists ${a.name}, which is not in the folder`,
+    'The build did not finish, or the upload did not. Whoever follows the list finds nothing.',
+  ),
+  'image-not-listed': kind<{ list: string }>(
+    'note',
+    'An image is there and not listed',
+    (a) => `The file is not in ${a.list}`,
+    'It may be left over from an older build. Nothing says which device it is for but the file itself.',
+  ),
+  'list-invalid': kind<{ list: string; reason: string }>(
+    'error',
+    'A list of the build cannot be read',
+    (a) => `${a.list} cannot be read: ${a.reason}`,
+    'The images beside it are audited by what they say themselves. Build the list again.',
+  ),
+  'profile-unknown': kind<{ profile: string }>(
+    'note',
+    'A profile that owimg does not know',
+    (a) => `The facts that come with owimg have no profile ${a.profile}: its images are checked for damage, but not for the device`,
+    'It is newer than these facts, or of another project.',
+  ),
+  'board-claimed-twice': kind<{ board: string; first: string; second: string }>(
+    'warning',
+    'Two profiles claim one board name',
+    (a) => `The images of ${a.first} and of ${a.second} both say that they are for ${a.board}`,
+    'A device with this name accepts both, and upgrade services pick one of them. Take the name out of the one that it is not.',
+  ),
+  'board-lost': kind<{ board: string; profile: string }>(
+    'error',
+    'A board name was lost',
+    (a) => `${a.profile} was for ${a.board} in the baseline, and is no more`,
+    'Devices that call themselves so will refuse this image. Add the name to SUPPORTED_DEVICES again.',
+  ),
+  'compat-version-fallen': kind<{ profile: string; before: string; now: string }>(
+    'error',
+    'The compat version has fallen',
+    (a) => `${a.profile} had compat version ${a.before} in the baseline and has ${a.now} now`,
+    'Devices with the old version will refuse this image, and some will be forced and bricked. Set DEVICE_COMPAT_VERSION again.',
+  ),
+  'kernel-near-limit': kind<{ length: number; limit: number; percent: number }>(
+    'warning',
+    'The kernel is near its limit',
+    (a) => `The kernel has ${a.length} bytes, ${a.percent} % of the ${a.limit} that there is room for`,
+    'The next kernel will not fit. See whether the device has a newer layout.',
+  ),
 } as const;
 
 export type FindingCode = keyof typeof findingKinds;

@@ -1,4 +1,5 @@
 /** Exit statuses: what a script may rely on. Pure. */
+import type { AuditRecord } from '../audit/image.ts';
 import { type ErrorCode, errorKinds } from '../core/errors.ts';
 import type { Kind, Status } from '../core/types.ts';
 import type { Route, Verdict } from '../routes/verdict.ts';
@@ -61,4 +62,15 @@ export function checkExitCode({ status, kind, verdicts }: CheckOutcome, route: R
 function verdictCode({ outcome, route }: Verdict): number {
   if (outcome === 'installs' || outcome === 'installs-without-settings' || (outcome === 'boots' && (route === 'ram' || route === 'tftp'))) return 0;
   return outcome === 'unknown' ? 3 : 1;
+}
+
+/** 4: something could not be read; 1: an error was found; 3: an image that is made to be flashed could not be judged; 0: none of these. */
+export function auditExitCode(records: readonly AuditRecord[]): number {
+  return worstCode(
+    records.map(({ error, findings, verdict }) => {
+      if (error !== null) return 4;
+      if (findings.some(({ severity }) => severity === 'error')) return 1;
+      return verdict?.outcome === 'unknown' ? 3 : 0;
+    }),
+  );
 }
