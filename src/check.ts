@@ -3,14 +3,15 @@
  * device's recipes and the rules in `routes/`; the image's own metadata alone never suffices.
  */
 import type { AnyFormat } from './core/format.ts';
-import type { Identity, Inspection } from './core/types.ts';
+import type { Identity, Inspection, Layer } from './core/types.ts';
 import type { Device, DeviceFacts } from './devices/facts.ts';
 import { sliceId } from './inspect.ts';
+import { imageShape, initramfsShape, type Shape } from './recipes/shape.ts';
 import { diskVerdict } from './routes/disk.ts';
 import { mtdVerdict } from './routes/mtd.ts';
 import { ramVerdict } from './routes/ram.ts';
 import { stockVerdict } from './routes/stock.ts';
-import { type Context, type Running, Subject } from './routes/subject.ts';
+import { allLayers, type Context, type DeviceShapes, type Running, Subject } from './routes/subject.ts';
 import { type FirmwareValidation, replay, sysupgradeVerdict } from './routes/sysupgrade.ts';
 import { tftpVerdict } from './routes/tftp.ts';
 import { type Route, routes, type Verdict } from './routes/verdict.ts';
@@ -66,9 +67,10 @@ const idsOf = (formats: readonly AnyFormat[], wanted: (format: AnyFormat) => boo
 /** Formats that are read up to whatever comes next, or whose length says nothing about where the next one begins. */
 const openFormats: ReadonlySet<string> = new Set(['elf', 'jffs2', 'linux-image', 'ubi', 'zimage']);
 
-/** What the routes must know beyond the image: the facts, and what the formats are. */
+/** What the routes must know beyond the image: the facts, and what the formats are. Made once for many images. */
 export function checkContext(formats: readonly AnyFormat[], facts: DeviceFacts): Context {
   const index = indexOf(facts);
+  const shapes = new Map<Device, DeviceShapes>();
   return {
     facts,
     sliceId,
@@ -81,6 +83,15 @@ export function checkContext(formats: readonly AnyFormat[], facts: DeviceFacts):
     kernels: idsOf(formats, ({ role }) => role === 'kernel'),
     rootfs: idsOf(formats, ({ role }) => role === 'rootfs'),
     archives: idsOf(formats, ({ role }) => role === 'archive'),
+    shapesOf: (device) => {
+      const known = shapes.get(device);
+      if (known !== undefined) return known;
+      const { safeloaderBoards } = facts;
+      const images = device.images.map((image) => ({ image, shape: imageShape(device, image, safeloaderBoards) }));
+      const made = { images, initramfs: initramfsShape(device, safeloaderBoards) };
+      shapes.set(device, made);
+      return made;
+    },
     devicesOf: (board) => index.get(board) ?? [],
   };
 }
@@ -103,9 +114,12 @@ function devicesFor(identities: readonly Identity[], context: Context): readonly
 
 /** The devices whose recipe gives just these header values, for files that name no board. */
 function devicesByHeader(inspection: Inspection, length: number, context: Context): readonly Device[] {
+  const present = new Set(allLayers(inspection.root as Layer).map(({ format }) => format));
+  const couldBe = (shape: readonly Shape[]): boolean => shape.some((entry) => entry.what === 'layer' && entry.identifies === true && present.has(entry.format));
   return context.facts.devices.filter((device) => {
+    if (!context.shapesOf(device).images.some(({ shape }) => couldBe(shape))) return false;
     const { fits } = new Subject(inspection, length, undefined, device, {}, context);
-    return fits.some(({ answer, shape }) => answer === 'yes' && shape.some((entry) => entry.what === 'layer' && Object.keys(entry.fields).length > 1));
+    return fits.some(({ answer, shape }) => answer === 'yes' && couldBe(shape));
   });
 }
 

@@ -10,6 +10,7 @@ import { OwimgError } from '../core/errors.ts';
 import { loadDeviceFacts } from '../devices/load.ts';
 import { inspect } from '../index.ts';
 import { readFile } from '../io/read-file.ts';
+import type { Context } from '../routes/subject.ts';
 import { AuditCache } from './audit-cache.ts';
 
 export interface AuditJob {
@@ -29,18 +30,27 @@ export interface AuditAnswer {
   readonly record: AuditRecord;
 }
 
+let loaded: Promise<Context> | undefined;
+
+/** The facts and what is worked out from them, once for all files. */
+function shared(): Promise<Context> {
+  loaded ??= loadDeviceFacts().then((facts) => checkContext(formats, facts));
+  return loaded;
+}
+
 async function audit(job: AuditJob): Promise<AuditRecord> {
   const { path, file, listed, hasList, target, deep } = job;
   try {
     const { bytes } = await readFile(file);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
-    const facts = await loadDeviceFacts();
+    const context = await shared();
+    const { facts } = context;
     const cache = job.cache === undefined ? undefined : new AuditCache(job.cache, facts.source, { sha256, path, listed, hasList, target, deep });
     const known = await cache?.read();
     if (known !== undefined) return known;
     const inspection = await inspect(bytes, { name: path, deep });
     const subject = { path, name: basename(path), length: bytes.length, sha256, inspection, listed, hasList, target };
-    const record = auditImage(subject, checkContext(formats, facts));
+    const record = auditImage(subject, context);
     await cache?.write(record);
     return record;
   } catch (error) {

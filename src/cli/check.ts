@@ -6,13 +6,13 @@ import { formats } from '../../formats/index.ts';
 import { checkContext, checkWith } from '../check.ts';
 import { OwimgError } from '../core/errors.ts';
 import { byteCount } from '../core/hex.ts';
-import type { Device, DeviceFacts } from '../devices/facts.ts';
+import type { Device } from '../devices/facts.ts';
 import { loadDeviceFacts } from '../devices/load.ts';
 import { inspect } from '../index.ts';
 import { readFile } from '../io/read-file.ts';
 import { type CheckResult, checkJson } from '../report/check-json.ts';
 import { checkExitCode, exitCode, worstCode } from '../report/exit-code.ts';
-import type { Running } from '../routes/subject.ts';
+import type { Context, Running } from '../routes/subject.ts';
 import { type Route, routes } from '../routes/verdict.ts';
 import { version } from '../version.ts';
 import type { Console } from './console.ts';
@@ -32,12 +32,12 @@ interface CheckFlags {
 }
 
 interface Asked {
-  readonly facts: DeviceFacts;
+  readonly context: Context;
   readonly device: Device | undefined;
   readonly running: Running;
 }
 
-async function checkFile(path: string, { facts, device, running }: Asked, progress: Progress): Promise<CheckResult> {
+async function checkFile(path: string, { context, device, running }: Asked, progress: Progress): Promise<CheckResult> {
   try {
     const { bytes } = await readFile(path);
     progress.step(`checking ${path} (${byteCount(bytes.length)})`);
@@ -45,7 +45,7 @@ async function checkFile(path: string, { facts, device, running }: Asked, progre
     // The device tree inside of the kernel is the one witness that metadata cannot talk over.
     const inspection = await inspect(bytes, path === '-' ? { deep: true } : { deep: true, name: path });
     const name = path === '-' ? undefined : basename(path);
-    const checked = checkWith(inspection, bytes.length, checkContext(formats, facts), { device, running, name });
+    const checked = checkWith(inspection, bytes.length, context, { device, running, name });
     return { file: { path, size: bytes.length, sha256 }, inspection, checked };
   } catch (error) {
     if (!(error instanceof OwimgError)) throw error;
@@ -62,12 +62,13 @@ async function run(paths: readonly string[], flags: CheckFlags, io: Console): Pr
   const facts = await loadDeviceFacts();
   const device = flags.device === undefined ? undefined : findDeviceOrFail(facts, flags.device);
   const running = { board: flags.from, compatVersion: flags.compat, signedOnly: flags.signedOnly };
+  const context = checkContext(formats, facts);
   const progress = new Progress(io);
   const results: CheckResult[] = [];
   const codes: number[] = [];
   for (const [index, path] of paths.entries()) {
     progress.step(paths.length > 1 ? `reading ${path} (${index + 1} of ${paths.length})` : `reading ${path}`);
-    const result = await checkFile(path, { facts, device, running }, progress);
+    const result = await checkFile(path, { context, device, running }, progress);
     progress.clear();
     if (flags.json === true) results.push(result);
     if ('error' in result) codes.push(exitCode([result]));

@@ -14,6 +14,8 @@ export interface LayerShape {
   readonly inside: readonly Shape[];
   /** What it holds are parts with names (files, volumes), not bytes one after the other. */
   readonly parts?: true;
+  /** Its values are the ids of one device, or of a few. */
+  readonly identifies?: true;
   /** The step that made it. */
   readonly step: string;
 }
@@ -147,7 +149,18 @@ class Folding {
     if (known.slice?.(use) === true) return this.#safeloaderSlice();
     const inside = takes === 'nothing' ? [] : takes === 'image' ? shapes : this.#parts(shapes, words, takes);
     const filler = takes === 'kernel-and-rootfs' && shapes.every(({ what }) => what === 'gap') ? shapes : [];
-    return [...filler, { what: 'layer', format, fields, inside, step, ...(known.parts === true ? { parts: true } : {}) }];
+    return [
+      ...filler,
+      {
+        what: 'layer',
+        format,
+        fields,
+        inside,
+        step,
+        ...(known.parts === true ? { parts: true } : {}),
+        ...(known.identifies === true ? { identifies: true } : {}),
+      },
+    ];
   }
 
   /** Kernel and root file system, one of which may be what was made so far. */

@@ -28,6 +28,8 @@ export interface LayerStep {
   readonly fields?: (use: StepUse) => Readonly<Record<string, FieldValue | undefined>>;
   /** With these words no header is put around kernel and root file system. */
   readonly slice?: (use: StepUse) => boolean;
+  /** Its values are the ids of one device, or of a few. */
+  readonly identifies?: true;
   /** Around a uImage its values go into the header that is there. */
   readonly uimage?: true;
 }
@@ -112,6 +114,9 @@ const architectures: Readonly<Record<string, number>> = {
 const image = (format: string, fields?: LayerStep['fields']): LayerStep => ({ format, takes: 'image', ...(fields === undefined ? {} : { fields }) });
 const trailer = (format: string, fields?: LayerStep['fields']): LayerStep => ({ ...image(format, fields), trailer: true });
 
+/** A header with ids of the device. */
+const identified = (step: LayerStep): LayerStep => ({ ...step, identifies: true });
+
 const tplink = (use: StepUse): Readonly<Record<string, FieldValue | undefined>> => ({
   hardwareId: variable(use, 'TPLINK_HWID'),
   hardwareRevision: variable(use, 'TPLINK_HWREV'),
@@ -121,6 +126,7 @@ const tplink = (use: StepUse): Readonly<Record<string, FieldValue | undefined>> 
 export const layerSteps: Readonly<Record<string, LayerStep>> = {
   'asus-trx': { ...trailer('asus-trx', (use) => ({ productId: (option(use.words, '-n') ?? option(use.command('asustrx'), '-p'))?.trimEnd() })), uimage: true },
   'cfe-bin': {
+    identifies: true,
     format: 'imagetag',
     takes: 'kernel-and-rootfs',
     fields: (use) => ({ boardId: variable(use, 'CFE_BOARD_ID'), chipId: variable(use, 'CHIP_ID') }),
@@ -129,27 +135,40 @@ export const layerSteps: Readonly<Record<string, LayerStep>> = {
   fit: image('fit'),
   gzip: image('gzip'),
   'libdeflate-gzip': image('gzip'),
-  'linksys-bin': image('cybertan', (use) => ({ pattern: option(use.command('addpattern'), '-p') })),
-  'linksys-image': trailer('linksys-footer', ({ words }) => ({ type: words.find((word) => word.startsWith('type='))?.slice('type='.length) })),
+  'linksys-bin': identified(image('cybertan', (use) => ({ pattern: option(use.command('addpattern'), '-p') }))),
+  'linksys-image': identified(trailer('linksys-footer', ({ words }) => ({ type: words.find((word) => word.startsWith('type='))?.slice('type='.length) }))),
   lzma: image('lzma'),
   'lzma-d16': image('lzma'),
-  'netgear-chk': image('netgear-chk', (use) => ({ boardId: option(use.command('mkchkimg'), '-b') })),
+  'netgear-chk': identified(image('netgear-chk', (use) => ({ boardId: option(use.command('mkchkimg'), '-b') }))),
   'netgear-squashfs': { format: 'uimage', takes: 'nothing', fields: (use) => ({ magic: variable(use, 'UIMAGE_MAGIC') }) },
-  'netgear-dni': image('netgear-dni', (use) => ({ device: option(use.command('mkdniimg'), '-B'), hd_id: option(use.command('mkdniimg'), '-H') })),
+  'netgear-dni': identified(image('netgear-dni', (use) => ({ device: option(use.command('mkdniimg'), '-B'), hd_id: option(use.command('mkdniimg'), '-H') }))),
   seama: image('seama'),
   'senao-tar-gz': { format: 'gzip', takes: 'nothing' },
-  'seama-seal': image('seama', (use) => ({ meta: [`signature=${variable(use, 'SEAMA_SIGNATURE')}`] })),
+  'seama-seal': identified(image('seama', (use) => ({ meta: [`signature=${variable(use, 'SEAMA_SIGNATURE')}`] }))),
   'sysupgrade-tar': { format: 'sysupgrade-tar', takes: 'kernel-and-rootfs', parts: true },
   'tplink-safeloader': {
+    identifies: true,
     format: 'tplink-safeloader',
     takes: 'kernel-and-image',
     fields: ({ board }) => ({ supportList: board?.supportList.split(/\r?\n/).filter((line) => line !== '' && line !== 'SupportList:') }),
     slice: ({ words }) => words[0] === 'sysupgrade',
   },
-  'tplink-v1-header': image('tplink-v1', tplink),
-  'tplink-v1-image': { format: 'tplink-v1', takes: 'kernel-and-rootfs', parts: true, fields: tplink },
-  'tplink-v2-header': image('tplink-v2', tplink),
-  'tplink-v2-image': { format: 'tplink-v2', takes: 'kernel-and-rootfs', parts: true, fields: tplink },
+  'tplink-v1-header': identified(image('tplink-v1', tplink)),
+  'tplink-v1-image': {
+    identifies: true,
+    format: 'tplink-v1',
+    takes: 'kernel-and-rootfs',
+    parts: true,
+    fields: tplink,
+  },
+  'tplink-v2-header': identified(image('tplink-v2', tplink)),
+  'tplink-v2-image': {
+    identifies: true,
+    format: 'tplink-v2',
+    takes: 'kernel-and-rootfs',
+    parts: true,
+    fields: tplink,
+  },
   trx: image('trx'),
   'trx-nand': { format: 'trx', takes: 'kernel-and-image', parts: true },
   'trx-with-loader': { format: 'trx', takes: 'kernel-and-image', parts: true },
@@ -160,5 +179,5 @@ export const layerSteps: Readonly<Record<string, LayerStep>> = {
     architecture: architectures[use.device.architecture],
     compression: compressions[use.words[0] ?? ''],
   })),
-  zyimage: trailer('znbg-trailer', ({ words }) => ({ deviceId: option(words, '-d') })),
+  zyimage: identified(trailer('znbg-trailer', ({ words }) => ({ deviceId: option(words, '-d') }))),
 };

@@ -3,7 +3,7 @@ import { finding } from '../core/findings.ts';
 import type { Finding, Identity, Inspection, Layer, Range } from '../core/types.ts';
 import type { Device, DeviceFacts, DeviceImage, ImageRole } from '../devices/facts.ts';
 import { type FormatRoles, type Match, type Misfit, matchShape } from '../recipes/match.ts';
-import { imageShape, initramfsShape, type Shape, stepNumber, stepWords } from '../recipes/shape.ts';
+import { type Shape, stepNumber, stepWords } from '../recipes/shape.ts';
 import { type ImageMetadata, readMetadata } from './metadata.ts';
 
 /** What is known of the device that stands on the table, beyond its model. */
@@ -25,6 +25,13 @@ export interface Fit {
   readonly answer: 'yes' | 'no' | 'unknown';
 }
 
+/** What a device's images look like. */
+export interface DeviceShapes {
+  readonly images: readonly { readonly image: DeviceImage; readonly shape: readonly Shape[] }[];
+  /** Empty if OpenWrt builds no initramfs image for it. */
+  readonly initramfs: readonly Shape[];
+}
+
 /** What the routes are told of formats and of the engine. */
 export interface Context {
   readonly facts: DeviceFacts;
@@ -35,6 +42,8 @@ export interface Context {
   readonly kernels: ReadonlySet<string>;
   readonly rootfs: ReadonlySet<string>;
   readonly archives: ReadonlySet<string>;
+  /** What the device's images and its initramfs look like; worked out once. */
+  readonly shapesOf: (device: Device) => DeviceShapes;
   /** The profiles that have a board name, old names too. */
   readonly devicesOf: (board: string) => readonly Device[];
 }
@@ -75,13 +84,11 @@ export class Subject {
     this.running = running;
     this.context = context;
     this.metadata = readMetadata(this.root);
-    const { safeloaderBoards } = context.facts;
-    this.fits = device.images.map((image) => {
-      const shape = imageShape(device, image, safeloaderBoards);
+    const { images, initramfs } = context.shapesOf(device);
+    this.fits = images.map(({ image, shape }) => {
       const match = this.#match(shape);
       return { image, shape, match, answer: answerOf(match) };
     });
-    const initramfs = initramfsShape(device, safeloaderBoards);
     if (initramfs.length > 0) {
       const match = this.#match(initramfs);
       this.initramfs = { match, answer: answerOf(match) };
