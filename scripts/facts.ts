@@ -39,6 +39,7 @@ interface ImageLine {
   readonly fs: string | null;
   readonly steps: readonly string[];
   readonly tar_dir?: string;
+  readonly file: string;
   readonly tools?: readonly (readonly string[])[];
 }
 
@@ -120,7 +121,9 @@ function deviceOf(line: DeviceLine, recovery: readonly RecoveryRecord[]): Device
     variables: Object.fromEntries(Object.entries(line.vars).filter(([name]) => !notFacts.has(name))),
     kernel: line.kernel?.steps ?? [],
     initramfs: line.initramfs?.steps ?? [],
-    images: line.images.map(({ name, role, fs, steps, tar_dir, tools = [] }) => {
+    images: line.images.map(({ name, role, fs, file, steps: evaluated, tar_dir, tools = [] }) => {
+      // Some targets pack what the recipe has made (CONFIG_TARGET_IMAGES_GZIP); only the file's name shows it.
+      const steps = file.endsWith('.gz') && !name.endsWith('.gz') ? [...evaluated, 'gzip'] : evaluated;
       const commands = tools.filter(([tool]) => !derivedTools.has(tool as string)).map((command) => command.filter((word) => !made.test(word)));
       return { name, role, fs, steps, ...given('tarDirectory', tar_dir), ...(commands.length === 0 ? {} : { commands }) };
     }),

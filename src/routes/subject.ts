@@ -154,7 +154,7 @@ export class Subject {
     return namingSources.flatMap((name) => {
       const identities = this.inspection.identities.filter(({ source }) => source === name || source === `fwtool.new_${name}` || source === `fwtool.${name}`);
       const named = identities.map((identity) => ({ identity, owners: this.#owners(identity.value) }));
-      if (named.some(({ identity, owners }) => this.#isOwn(identity.value, owners))) return [];
+      if (named.some(({ identity, owners }) => this.#isOwn(identity.value) || (name === 'dtb.compatible' && this.#sharesTree(owners)))) return [];
       return named.filter(({ owners }) => owners.length > 0).slice(0, 1);
     });
   }
@@ -165,12 +165,16 @@ export class Subject {
     return owners.length > 0 ? owners : devicesOf(value.replace('_', ','));
   }
 
-  #isOwn(value: string, owners: readonly Device[]): boolean {
-    const { profile, target, boards, boardName, dts, images } = this.device;
+  #isOwn(value: string): boolean {
+    const { profile, boards, boardName, images } = this.device;
     const own = [profile, boardName, ...boards, ...images.map(({ tarDirectory }) => tarDirectory?.replace('sysupgrade-', ''))];
-    if (own.includes(value) || own.includes(value.replace('_', ','))) return true;
-    // Where the device tree source is not recorded, devices of one target may share one.
-    return owners.some((other) => other.target === target && (other.profile === profile || dts === undefined || other.dts === dts));
+    return own.includes(value) || own.includes(value.replace('_', ','));
+  }
+
+  /** Where the device tree source is not recorded, devices of one target may share one. */
+  #sharesTree(owners: readonly Device[]): boolean {
+    const { target, dts } = this.device;
+    return owners.some((other) => other.target === target && (dts === undefined || other.dts === dts));
   }
 
   /** The finding for {@link foreignIdentities}. */
