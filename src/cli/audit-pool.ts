@@ -1,9 +1,9 @@
-/** The workers of `owimg audit`. Loaded when it is needed: the worker's file lies beside this one, in the sources as in the package. */
+/** The workers of `owimg audit`. Loaded when it is needed: the worker's file lies beside this one in the package. */
 import { Worker } from 'node:worker_threads';
 import type { AuditRecord } from '../audit/image.ts';
 import type { AuditAnswer, AuditJob } from './audit-worker.ts';
 
-const workerUrl = new URL(import.meta.url.endsWith('.ts') ? './audit-worker.ts' : './audit-worker.js', import.meta.url);
+const workerUrl = new URL('./audit-worker.js', import.meta.url);
 
 /** Gives the jobs to as many workers as there are cores; the records come back in the order of the jobs. */
 export async function runJobs(jobs: readonly AuditJob[], workers: number, onRecord: (record: AuditRecord, done: number) => void): Promise<AuditRecord[]> {

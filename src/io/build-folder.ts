@@ -15,7 +15,7 @@ export interface BuildFolder {
 
 /** What lies beside images and is none. */
 const notImages =
-  /\.(json|txt|manifest|buildinfo|asc|sig|sha256|md5|log|html?|bom|cdx|ipk|apk|adb|pem|pub|config|dtb|elf|debug|vmlinux)$|^(sha256sums|packages|index|config|feeds|version)/i;
+  /\.(json|ndjson|sarif|xml|txt|manifest|buildinfo|asc|sig|sha256|md5|log|html?|bom|cdx|ipk|apk|adb|pem|pub|config|dtb|elf|debug|vmlinux)$|^(sha256sums|packages|index|config|feeds|version)/i;
 const archives = /(sdk|imagebuilder|toolchain|llvm-bpf|kernel-debug)[-.].*\.(tar|zst|xz|gz)/i;
 
 async function optional(path: string): Promise<string | undefined> {

@@ -213,11 +213,6 @@ export function initramfsShape(device: Device, boards: Boards): readonly Shape[]
   return new Folding(device, boards).fold(device.initramfs);
 }
 
-/** What the device's kernel looks like. */
-export function kernelShape(device: Device, boards: Boards): readonly Shape[] {
-  return new Folding(device, boards).fold(device.kernel);
-}
-
 /** The steps in a shape that owimg does not know. */
 export function unknownSteps(shapes: readonly Shape[]): string[] {
   return shapes.flatMap((shape) => {
