@@ -1,5 +1,5 @@
 /**
- * `npm run bench:audit`: `owimg audit` over a build of 2,000 sysupgrade images of 8 MiB, beside `sha256sum` over the same files with as many
+ * `npm run bench:audit [-- --images N]`: `owimg audit` over a build of 2,000 sysupgrade images of 8 MiB, beside `sha256sum` over the same files with as many
  * processes. Prints the table of docs/benchmarks.md. Exit status 1 if the goal is missed.
  */
 import { execFileSync } from 'node:child_process';
@@ -8,6 +8,7 @@ import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync }
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { fwtool } from '../formats/fwtool.ts';
 import { loadDeviceFacts } from '../src/devices/load.ts';
 import { kernel, noise } from './images.ts';
@@ -15,7 +16,8 @@ import { measure } from './measure.ts';
 
 const mebi = 1024 * 1024;
 /** How many images, and how many different ones: the others are links to them, which costs the readers the same. */
-const [count, different] = [2000, 40];
+const { values } = parseArgs({ options: { images: { type: 'string', default: '2000' } } });
+const [count, different] = [Number(values.images), 40];
 const owimg = fileURLToPath(new URL('../dist/bin/owimg.js', import.meta.url));
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 

@@ -95,17 +95,21 @@ export function replay(subject: Subject): Replay {
   };
 }
 
-function assumptions(subject: Subject): string[] {
+/** What was taken for granted of the running system; of a refusal only what could have been otherwise. */
+function assumptions(subject: Subject, refusals: readonly Finding[]): string[] {
   const { device, running, metadata } = subject;
+  const matters = (codes: readonly string[]): boolean => refusals.length === 0 || refusals.some(({ code }) => codes.includes(code));
   const assumes: string[] = [];
-  if (running.board === undefined) assumes.push(`the running system calls itself ${subject.board}; --from NAME if it has another name`);
-  if (running.compatVersion === undefined) {
+  if (running.board === undefined && matters(['device-mismatch', 'device-renamed', 'platform-check-failed'])) {
+    assumes.push(`the running system calls itself ${subject.board}; --from NAME if it has another name`);
+  }
+  if (running.compatVersion === undefined && matters(['compat-version-major'])) {
     const here = `the running system has compat version ${device.compatVersion}, the one OpenWrt now sets for this device`;
     const ifOld = metadata.state === 'present' && device.compatVersion !== '1.0' ? compareCompat('1.0', metadata.compatVersion) : 'same';
     const would = { same: '', minor: '; if it were 1.0, only without keeping the settings', major: '; if it were 1.0, it would refuse' }[ifOld];
     assumes.push(`${here}${would}; --compat X.Y if it has another one`);
   }
-  if (running.signedOnly !== true) assumes.push('the running system does not demand signed images; --signed-only if it does');
+  if (running.signedOnly !== true && matters([])) assumes.push('the running system does not demand signed images; --signed-only if it does');
   return assumes;
 }
 
@@ -114,7 +118,8 @@ const file = (subject: Subject): string => subject.name ?? 'FILE';
 /** The verdict for LuCI and `sysupgrade` on a running OpenWrt. */
 export function sysupgradeVerdict(subject: Subject): Verdict {
   const base = { device: subject.device.profile, route: 'sysupgrade' as const };
-  const assumes = assumptions(subject);
+  const { refusals, withoutSettings, renamed, undecided } = replay(subject);
+  const assumes = assumptions(subject, refusals);
   const verdict = (outcome: Outcome, reason: string, findings: readonly Finding[], next: string): Verdict => ({
     ...base,
     outcome,
@@ -127,7 +132,6 @@ export function sysupgradeVerdict(subject: Subject): Verdict {
   const right = `Use the sysupgrade image of ${device.title}: owimg devices ${device.profile} names it.`;
   const fit = subject.best(['sysupgrade', 'both', 'disk']);
   if (fit === undefined) return verdict('not-applicable', `OpenWrt builds no sysupgrade image for ${device.title}.`, [], `owimg devices ${device.profile}`);
-  const { refusals, withoutSettings, renamed, undecided } = replay(subject);
   const foreign = subject.foreignFindings();
   if (refusals.length > 0) {
     const [first] = refusals as [Finding];

@@ -12,6 +12,14 @@ function wantedKind(records: readonly Recovery[]): Recovery['imageKind'] {
   return records.find(({ imageKind }) => imageKind !== undefined)?.imageKind;
 }
 
+/** Who sends what to whom, as far as it is recorded. */
+function handOver({ mode, routerAddress, hostAddress, fileName, fileNameRequired, trigger }: Recovery, file: string): string {
+  const when = trigger === undefined ? '' : ` Trigger: ${trigger}.`;
+  if (mode === 'router-is-server') return `Send ${file} by TFTP (put, binary mode) to ${routerAddress ?? 'the router'} while the loader listens.${when}`;
+  const name = fileNameRequired === true && fileName !== undefined ? `under the name ${fileName}` : 'under the name that the loader asks for';
+  return `Serve ${file} by TFTP ${name}, from ${hostAddress ?? 'the address that the loader asks'}.${when}`;
+}
+
 /** The verdict for the boot loader's TFTP recovery. */
 export function tftpVerdict(subject: Subject): Verdict {
   const say = verdictMaker(subject, 'tftp');
@@ -31,8 +39,7 @@ export function tftpVerdict(subject: Subject): Verdict {
     blocks > largestBlock ? [subject.finding('block-rollover', { offset: largestBlock * blockLength, length: 0 }, { length: subject.length, blocks })] : [];
   const [record] = records;
   const assumes = record === undefined ? [] : [`the boot loader is as in OpenWrt's commit ${record.commit}`];
-  const name = records.find(({ fileNameRequired }) => fileNameRequired === true)?.fileName;
-  const send = `owimg flash ${fileWord(subject)} --device ${device.profile}${name === undefined ? '' : ` (the loader asks for ${name})`}`;
+  const send = record === undefined ? next : handOver(record, fileWord(subject));
   const wanted = own === undefined ? wantedKind(records) : 'recovery';
   if (wanted === 'initramfs' || wanted === 'kernel') {
     if (subject.initramfs?.answer === 'yes' && subject.isKernelAlone) {
