@@ -562,7 +562,9 @@ function coverageOf(length: number, covered: readonly (Range & { check: string }
 }
 
 function statusOf(format: string, firstUnknown: boolean, findings: readonly Finding[]): Status {
-  if (findings.some((entry) => entry.severity === 'error')) return 'broken';
+  // Behind a header that nobody knows, what looks damaged may only be cut up or scrambled as that header says.
+  const certain = firstUnknown ? findings.filter((entry) => entry.layer === format) : findings;
+  if (certain.some((entry) => entry.severity === 'error')) return 'broken';
   if (format === 'unknown' || firstUnknown) return 'unknown';
   return findings.some((entry) => entry.severity === 'warning') ? 'doubtful' : 'sound';
 }
