@@ -26,6 +26,8 @@ const metadataHeaderLength = 8;
 const largestChunk = 30 * 1024;
 /** How far back a trailer is looked for that is not at the end. */
 const searched = 128 * 1024;
+/** How many of them are looked at: each may take a checksum over the whole file. */
+const mostTrailers = 16;
 
 export interface FwtoolInput {
   /** All bytes in front of the first chunk. */
@@ -84,7 +86,8 @@ function locate(bytes: Uint8Array): Located | undefined {
   if (direct[0] !== undefined) return { start: direct[0].start, chunks: direct, end: bytes.length };
   const from = Math.max(0, bytes.length - searched);
   const tail = latin1(bytes.subarray(from));
-  for (let found = tail.lastIndexOf(magicText); found >= 0; found = found === 0 ? -1 : tail.lastIndexOf(magicText, found - 1)) {
+  let found = tail.lastIndexOf(magicText);
+  for (let count = 0; found >= 0 && count < mostTrailers; count += 1, found = found === 0 ? -1 : tail.lastIndexOf(magicText, found - 1)) {
     const trailerOffset = from + found;
     const end = trailerOffset + trailer.length;
     const chunks = end <= bytes.length ? chunksUpTo(bytes, end) : [];
@@ -139,7 +142,8 @@ function readMetadata(bytes: Uint8Array, start: number, end: number): Metadata {
     fields.push({ name, ...place(key), value });
   };
   const compat = values['compat_version'] ?? '1.0';
-  if (typeof compat !== 'string' || !/^\d+\.\d+$/.test(compat)) problem(`compat_version is ${JSON.stringify(compat)}, expected "major.minor"`);
+  if (typeof compat !== 'string' || !/^\d+\.\d+$/.test(compat))
+    problem(`compat_version is ${typeof compat === 'string' ? `"${compat}"` : 'no text'}, expected "major.minor"`);
   else field('compatVersion', 'compat_version', compat);
   if (typeof values['compat_message'] === 'string') field('compatMessage', 'compat_message', values['compat_message']);
   const identities: Identity[] = [];

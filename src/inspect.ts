@@ -162,13 +162,14 @@ class Inspector {
   findNext(bytes: Uint8Array, from: number): number {
     const pairs = this.#pairs;
     let pair = bytes[from] ?? 0;
-    for (let offset = from; offset + 1 < bytes.length; offset += 1) {
+    for (let offset = from; offset + 1 < bytes.length && this.#budget.maySearch; offset += 1) {
       pair = ((pair & 0xff) << 8) | (bytes[offset + 1] as number);
       if (pairs[pair] === 0) continue;
       for (const candidate of this.#searched[pair >> 8] as readonly Searched[]) {
         const start = offset - candidate.offset;
         if (start < from || !candidate.bytes.every((byte, index) => bytes[offset + index] === byte)) continue;
         if (candidate.format.detect(bytes.subarray(start)) === 'yes') return start;
+        this.#budget.tookFalseMagic();
       }
     }
     return bytes.length;
@@ -187,12 +188,12 @@ class Inspector {
     const outer = walk.outer && packsFiles(format);
     const local: LocalFinding[] = [...reading.checks.filter((check) => check.ok === false).map(failedCheck), ...reading.findings];
     const children: Layer[] = [];
-    let regions: Region[] = reading.regions.filter((entry) => entry.length > 0);
+    const explained: Region[] = [];
     for (const payload of reading.payloads) {
       const pieces = await this.#payload(format, payload, window, { depth: walk.depth + 1, path, outer, findings: local });
       if (pieces === null) continue;
       children.push(...pieces.flatMap((piece) => (piece.layer === undefined ? [] : [piece.layer])));
-      if (payload.unpacked === undefined && payload.gathered === undefined) regions = replaceRegion(regions, payload.ranges[0] as Range, pieces, window.offset);
+      if (payload.unpacked === undefined && payload.gathered === undefined) explained.push(...pieces.map((piece) => piece.region));
     }
     const searched = format.role === 'archive' && outer && local.every((entry) => entry.severity === 'note');
     if (searched && children.length === 0) {
@@ -209,7 +210,7 @@ class Inspector {
       length: reading.length,
       ...(walk.source === undefined ? {} : { source: walk.source }),
       fields: fields.map(moved),
-      regions: regions.map(moved),
+      regions: putIn(reading.regions, explained, shift).map(moved),
       checks: reading.checks.map(({ name, algorithm, ok, expected, actual, covers }) => ({ name, algorithm, ok, expected, actual, covers: covers.map(moved) })),
       findings: findings.map((entry) => ({ ...moved(entry), layer: path })),
       children,
@@ -467,12 +468,23 @@ function displacedStart(window: Window, pieces: readonly Piece[]): LocalFinding[
   return [];
 }
 
-/** Puts pieces in the place of a payload's region. */
-function replaceRegion(regions: readonly Region[], range: Range, pieces: readonly Piece[], shift: number): Region[] {
-  const end = range.offset + range.length;
-  const kept = regions.filter((entry) => entry.offset + entry.length <= range.offset || entry.offset >= end);
-  const put = pieces.map((piece) => ({ ...piece.region, offset: piece.region.offset - shift }));
-  return [...kept, ...put].sort((a, b) => a.offset - b.offset);
+const byOffset = (a: Range, b: Range): number => a.offset - b.offset;
+
+/** Puts what was found in the payloads in the place of their regions. Where payloads overlap the first one counts. */
+function putIn(regions: readonly Region[], found: readonly Region[], shift: number): Region[] {
+  const put: Region[] = [];
+  let end = 0;
+  for (const entry of [...found].sort(byOffset)) {
+    if (entry.offset - shift < end) continue;
+    end = entry.offset - shift + entry.length;
+    put.push({ ...entry, offset: entry.offset - shift });
+  }
+  let next = 0;
+  const kept = [...regions].sort(byOffset).filter(({ offset, length }) => {
+    while (next < put.length && (put[next] as Region).offset + (put[next] as Region).length <= offset) next += 1;
+    return length > 0 && offset + length <= (put[next]?.offset ?? Number.POSITIVE_INFINITY);
+  });
+  return [...kept, ...put].sort(byOffset);
 }
 
 function allLayers(layer: Layer): Layer[] {
@@ -590,6 +602,11 @@ export async function inspectWith(formats: readonly AnyFormat[], bytes: Uint8Arr
       findings.length = 0;
       whole([other]);
     }
+  }
+  if (!budget.maySearch) {
+    whole([
+      finding('entries-too-many', { offset: 0, length: bytes.length }, { what: 'magic numbers that nothing begins with', limit: budget.limits.falseMagics }),
+    ]);
   }
   if (findings.some((entry) => entry.severity === 'error')) whole(lineEndDamage(bytes));
   if (options.name !== undefined && root.format !== 'unknown')

@@ -526,6 +526,7 @@ export function stringsOf(
   if (length === 0 || length > largestStrings) return undefined;
   const value = bytes.subarray(offset, offset + length);
   if (value[length - 1] !== 0 || !value.every((byte) => byte === 0 || (byte >= 0x20 && byte < 0x7f))) return undefined;
+  if (value.reduce((count, byte) => (byte === 0 ? count + 1 : count), 0) > mostNames) return undefined;
   const texts = latin1(value).slice(0, -1).split('\0');
   if (texts.length > 1 && texts.includes('')) return undefined;
   let position = offset;

@@ -12,6 +12,8 @@ export interface Limits {
   readonly depth: number;
   /** Layers in one file. */
   readonly layers: number;
+  /** Magic numbers found in one file which nothing begins with: random bytes have one in some hundred MiB. */
+  readonly falseMagics: number;
   /** Members of an archive, partitions, nodes of a tree: entries of one table. */
   readonly entries: number;
   /** Bytes that all unpacking of one file may give. */
@@ -29,6 +31,7 @@ export const defaultLimits: Limits = {
   fileLength: 1024 * 1024 * 1024,
   depth: 16,
   layers: 2048,
+  falseMagics: 65_536,
   entries: 65_536,
   unpackedBytes: 512 * 1024 * 1024,
   unpackRatio: 1024,
@@ -39,6 +42,7 @@ export const defaultLimits: Limits = {
 export class Budget {
   readonly limits: Limits;
   #layers = 0;
+  #falseMagics = 0;
   #unpacked = 0;
 
   constructor(limits: Limits = defaultLimits) {
@@ -49,6 +53,16 @@ export class Budget {
   takeLayer(): boolean {
     this.#layers += 1;
     return this.#layers <= this.limits.layers;
+  }
+
+  /** Records a magic number that nothing begins with. */
+  tookFalseMagic(): void {
+    this.#falseMagics += 1;
+  }
+
+  /** Whether magic numbers may still be looked for: each costs a look at what stands behind it. */
+  get maySearch(): boolean {
+    return this.#falseMagics < this.limits.falseMagics;
   }
 
   /** The most bytes that a stream of `packedLength` bytes may unpack to now. */
