@@ -11,13 +11,16 @@ import { compare, jamcrc } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
-import { hex, latin1 } from '../src/core/hex.ts';
+import { hex, latin1, toBytes } from '../src/core/hex.ts';
+import { lastPlaceOf } from '../src/core/search.ts';
 import { hex32, bytes as raw, struct, u8, u32 } from '../src/core/struct.ts';
 import type { Field, Identity, Region } from '../src/core/types.ts';
 
 const trailer = struct('big', { magic: hex32, checksum: hex32, type: u8, padding: raw(3), size: u32 });
 const magic = 0x46577830; // "FWx0"
-const magicText = 'FWx0';
+const magicBytes = toBytes('FWx0');
+/** In front of most metadata: its version and flags, and how the JSON begins. */
+const metadataStart = toBytes('\0\0\0\0\0\0\0\0{');
 
 const [typeSignature, typeMetadata] = [0, 1];
 /** In front of the JSON: a version and flags, both 0. */
@@ -85,9 +88,9 @@ function locate(bytes: Uint8Array): Located | undefined {
   const direct = chunksUpTo(bytes, bytes.length);
   if (direct[0] !== undefined) return { start: direct[0].start, chunks: direct, end: bytes.length };
   const from = Math.max(0, bytes.length - searched);
-  const tail = latin1(bytes.subarray(from));
-  let found = tail.lastIndexOf(magicText);
-  for (let count = 0; found >= 0 && count < mostTrailers; count += 1, found = found === 0 ? -1 : tail.lastIndexOf(magicText, found - 1)) {
+  const tail = bytes.subarray(from);
+  let found = lastPlaceOf(tail, magicBytes);
+  for (let count = 0; found >= 0 && count < mostTrailers; count += 1, found = lastPlaceOf(tail, magicBytes, found - 1)) {
     const trailerOffset = from + found;
     const end = trailerOffset + trailer.length;
     const chunks = end <= bytes.length ? chunksUpTo(bytes, end) : [];
@@ -97,8 +100,8 @@ function locate(bytes: Uint8Array): Located | undefined {
       return { start: chunks[0].start, chunks, end };
     }
     // A trailer that is cut off or has an impossible size: the JSON in front of it tells where the chunk begins.
-    const json = tail.lastIndexOf('\0\0\0\0\0\0\0\0{', found);
-    if (json >= 0 && found - json < largestChunk) return { start: from + json, chunks: [], end: bytes.length, unusable: trailerOffset };
+    const json = lastPlaceOf(tail.subarray(Math.max(0, found - largestChunk), found), metadataStart);
+    if (json >= 0) return { start: from + Math.max(0, found - largestChunk) + json, chunks: [], end: bytes.length, unusable: trailerOffset };
   }
   return undefined;
 }

@@ -156,8 +156,10 @@ function readMembers(bytes: Uint8Array, unpack: boolean, budget: Budget): Member
   let end = 0;
   const result = (open = false): Members => ({ fields, regions, checks, findings, streams, unpacked, name, end, open });
   for (let count = 0; count === 0 || plausible(bytes, end); count += 1) {
-    if (count >= budget.limits.entries) {
-      findings.push(finding('entries-too-many', { offset: end, length: bytes.length - end }, { what: 'gzip members', limit: budget.limits.entries }));
+    if (count >= budget.limits.members) {
+      findings.push(finding('entries-too-many', { offset: end, length: bytes.length - end }, { what: 'gzip members', limit: budget.limits.members }));
+      regions.push(region('unknown', 'not read', end, bytes.length - end));
+      end = bytes.length;
       return result();
     }
     const prefix = count === 0 ? '' : `members[${count}].`;

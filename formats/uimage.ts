@@ -413,13 +413,13 @@ interface Members {
 }
 
 /** The table of a multi-file image or a script: lengths, then 0; all members but the last are padded to 4 bytes. */
-function readMembers(bytes: Uint8Array, start: number, end: number, entryLimit: number): Members {
+function readMembers(bytes: Uint8Array, start: number, end: number, memberLimit: number): Members {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const members: Members = { payloads: [], fields: [], regions: [], findings: [] };
   const lengths: number[] = [];
   let position = start;
   let ended = false;
-  while (position + 4 <= end && lengths.length < entryLimit) {
+  while (position + 4 <= end && lengths.length < memberLimit) {
     const length = view.getUint32(position);
     position += 4;
     if (length === 0) {
@@ -546,7 +546,7 @@ export const uimage: Format<UimageInput> = {
     const length = trailer === undefined ? end : end + vendors.cameoTrailer.length;
 
     const holdsMembers = type === typeMulti || type === typeScript;
-    const members = holdsMembers ? readMembers(bytes, variant.dataOffset, end, budget.limits.entries) : undefined;
+    const members = holdsMembers ? readMembers(bytes, variant.dataOffset, end, budget.limits.members) : undefined;
     const payloads: Payload[] = members?.payloads ?? [];
     const label = type === typeFilesystem ? 'file system' : named(imageTypes, type);
     const regions: Region[] = [region('header', 'uImage header', 0, Math.min(variant.dataOffset, end)), ...(members?.regions ?? [])];

@@ -15,6 +15,7 @@ import { type Format, type Payload, type Reading, region, truncatedHeader } from
 import { fromHex, hex } from '../src/core/hex.ts';
 import { unpackLzma2 } from '../src/core/lzma.ts';
 import { runLength } from '../src/core/padding.ts';
+import { standsAt } from '../src/core/search.ts';
 import { hex32, bytes as raw, struct, u8, u32 } from '../src/core/struct.ts';
 import type { Field, Range, Region } from '../src/core/types.ts';
 
@@ -360,7 +361,7 @@ function join(parts: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-const hasMagic = (bytes: Uint8Array, at = 0): boolean => magic.every((byte, index) => bytes[at + index] === byte);
+const hasMagic = (bytes: Uint8Array, at = 0): boolean => standsAt(bytes, at, magic);
 
 /** Where the next stream begins, behind zeros in groups of four; -1 if none does. */
 function nextStream(bytes: Uint8Array, from: number): number {
@@ -391,6 +392,13 @@ export const xz: Format = {
     const reader = new Reader(bytes, unpack, budget.unpackLimit(bytes.length), budget.limits.entries);
     let known = true;
     for (let start = 0; known && start >= 0; ) {
+      if (reader.streams >= budget.limits.members) {
+        const rest = { offset: start, length: bytes.length - start };
+        reader.findings.push(finding('entries-too-many', rest, { what: 'xz streams', limit: budget.limits.members }));
+        reader.regions.push(region('unknown', 'not read', rest.offset, rest.length));
+        reader.end = bytes.length;
+        break;
+      }
       known = reader.stream(start);
       const next = known ? nextStream(bytes, reader.end) : -1;
       if (next > reader.end) reader.regions.push(region('padding', 'between two streams', reader.end, next - reader.end));

@@ -11,6 +11,7 @@ import { type AnyFormat, type Magic, nowhere, type ParseContext, type Payload, t
 import { hexBytes } from './core/hex.ts';
 import { Budget, defaultLimits, type Limits } from './core/limits.ts';
 import { paddingLength, trailingPadding } from './core/padding.ts';
+import { standsAt } from './core/search.ts';
 import type { Coverage, Field, Finding, Identity, Inspection, Kind, Layer, Range, Region, Source, Status } from './core/types.ts';
 import { nameFindings } from './file-name.ts';
 import { lineEndDamage, recogniseOther, swappedBytes } from './not-firmware.ts';
@@ -167,7 +168,7 @@ class Inspector {
       if (pairs[pair] === 0) continue;
       for (const candidate of this.#searched[pair >> 8] as readonly Searched[]) {
         const start = offset - candidate.offset;
-        if (start < from || !candidate.bytes.every((byte, index) => bytes[offset + index] === byte)) continue;
+        if (start < from || !standsAt(bytes, offset, candidate.bytes)) continue;
         if (candidate.format.detect(bytes.subarray(start)) === 'yes') return start;
         this.#budget.tookFalseMagic();
       }

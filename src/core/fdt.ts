@@ -12,6 +12,7 @@ import { region, tile } from './format.ts';
 import { fromHex, hex, hexBytes, latin1, toBytes } from './hex.ts';
 import type { Limits } from './limits.ts';
 import { paddingLength, runLength } from './padding.ts';
+import { standsAt } from './search.ts';
 import { hex32, struct, u32 } from './struct.ts';
 import type { Field, Range, Region } from './types.ts';
 
@@ -187,7 +188,7 @@ interface FdtProbe {
 /** Looks at the header and at a bounded number of tokens for a child node of the root. Never throws. */
 export function probeFdt(bytes: Uint8Array, child: string): FdtProbe {
   const absent = { hasChild: false, whole: false };
-  if (bytes.length < 4 || !fdtMagic.every((byte, index) => bytes[index] === byte)) return { header: 'none', ...absent };
+  if (!standsAt(bytes, 0, fdtMagic)) return { header: 'none', ...absent };
   if (bytes.length < header.length) return { header: 'cut', ...absent };
   const values = header.read(bytes);
   const { totalLength, structureOffset, stringsOffset, stringsLength, reserveMapOffset } = values;

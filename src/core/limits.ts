@@ -14,7 +14,9 @@ export interface Limits {
   readonly layers: number;
   /** Magic numbers found in one file which nothing begins with: random bytes have one in some hundred MiB. */
   readonly falseMagics: number;
-  /** Members of an archive, partitions, nodes of a tree: entries of one table. */
+  /** Members of an archive: each is looked into as a file of its own. */
+  readonly members: number;
+  /** Partitions, nodes of a tree: entries of one table. */
   readonly entries: number;
   /** Bytes that all unpacking of one file may give. */
   readonly unpackedBytes: number;
@@ -32,6 +34,7 @@ export const defaultLimits: Limits = {
   depth: 16,
   layers: 2048,
   falseMagics: 65_536,
+  members: 8192,
   entries: 65_536,
   unpackedBytes: 512 * 1024 * 1024,
   unpackRatio: 1024,
@@ -78,10 +81,5 @@ export class Budget {
   /** The most nodes of a file system in `length` bytes: on average they are larger than 128 bytes. */
   nodes(length: number): number {
     return Math.max(this.limits.entries, Math.floor(length / 128));
-  }
-
-  /** `count`, or the entry limit if that is less: for a loop that a number in the file drives. */
-  entries(count: number): number {
-    return Math.min(count, this.limits.entries);
   }
 }
