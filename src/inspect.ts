@@ -73,6 +73,7 @@ interface Walk {
   readonly unexplained: 'payload' | 'unknown';
   readonly content: 'one' | 'slice';
   readonly compression?: string | undefined;
+  readonly behind?: Payload['behind'] | undefined;
   /** Whether everything around is an archive or a compressed stream, so that this is still "the file". */
   readonly outer: boolean;
   /** One of several files in an archive: not each has to be firmware. */
@@ -269,6 +270,7 @@ class Inspector {
       // What an archive held is a file again: anything may follow anything in it.
       content: payload.content ?? (inherited.outer ? 'slice' : 'one'),
       compression: payload.compression,
+      behind: payload.behind,
       member: parent.role === 'archive',
       source,
     };
@@ -329,6 +331,7 @@ class Inspector {
       const tail = trailingPadding(bytes.subarray(position, end));
       const length = end - position - tail;
       if (atStart && walk.unexplained === 'payload') plain('payload', walk.label, position, length);
+      else if (length === walk.behind?.length) plain('metadata', walk.behind.label, position, length);
       else plain('unknown', 'not recognised', position, length);
       position += length;
     }
