@@ -12,7 +12,7 @@ import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
 import { hex, latin1, toBytes } from '../src/core/hex.ts';
-import { lastPlaceOf } from '../src/core/search.ts';
+import { lastIndexOf } from '../src/core/search.ts';
 import { hex32, bytes as raw, struct, u8, u32 } from '../src/core/struct.ts';
 import type { Field, Identity, Region } from '../src/core/types.ts';
 
@@ -20,7 +20,7 @@ const trailer = struct('big', { magic: hex32, checksum: hex32, type: u8, padding
 const magic = 0x46577830; // "FWx0"
 const magicBytes = toBytes('FWx0');
 /** In front of most metadata: its version and flags, and how the JSON begins. */
-const metadataStart = toBytes('\0\0\0\0\0\0\0\0{');
+const chunkStart = toBytes('\0\0\0\0\0\0\0\0{');
 
 const [typeSignature, typeMetadata] = [0, 1];
 /** In front of the JSON: a version and flags, both 0. */
@@ -89,8 +89,8 @@ function locate(bytes: Uint8Array): Located | undefined {
   if (direct[0] !== undefined) return { start: direct[0].start, chunks: direct, end: bytes.length };
   const from = Math.max(0, bytes.length - searched);
   const tail = bytes.subarray(from);
-  let found = lastPlaceOf(tail, magicBytes);
-  for (let count = 0; found >= 0 && count < mostTrailers; count += 1, found = lastPlaceOf(tail, magicBytes, found - 1)) {
+  let found = lastIndexOf(tail, magicBytes);
+  for (let count = 0; found >= 0 && count < mostTrailers; count += 1, found = lastIndexOf(tail, magicBytes, found - 1)) {
     const trailerOffset = from + found;
     const end = trailerOffset + trailer.length;
     const chunks = end <= bytes.length ? chunksUpTo(bytes, end) : [];
@@ -100,7 +100,7 @@ function locate(bytes: Uint8Array): Located | undefined {
       return { start: chunks[0].start, chunks, end };
     }
     // A trailer that is cut off or has an impossible size: the JSON in front of it tells where the chunk begins.
-    const json = lastPlaceOf(tail.subarray(Math.max(0, found - largestChunk), found), metadataStart);
+    const json = lastIndexOf(tail.subarray(Math.max(0, found - largestChunk), found), chunkStart);
     if (json >= 0) return { start: from + Math.max(0, found - largestChunk) + json, chunks: [], end: bytes.length, unusable: trailerOffset };
   }
   return undefined;

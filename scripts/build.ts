@@ -11,25 +11,13 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { bundleForNode } from './bundle.ts';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 process.chdir(root);
 rmSync('dist', { recursive: true, force: true });
 
-await build({
-  entryPoints: ['bin/owimg.ts', 'src/index.ts'],
-  outdir: 'dist',
-  outbase: '.',
-  bundle: true,
-  splitting: true,
-  format: 'esm',
-  platform: 'node',
-  target: 'node20',
-  packages: 'external',
-  // "#platform" is ours, not a package: it goes into the bundle.
-  alias: { '#platform': './src/platform/node.ts' },
-  sourcemap: true,
-});
+await bundleForNode('dist');
 
 await build({
   entryPoints: ['src/index.ts'],

@@ -346,7 +346,8 @@ class Inspector {
     const whole = await this.read(format, window, walk);
     if (whole.reading.open !== true) return whole;
     const end = this.findNext(bytesOf(window), 1);
-    if (end === window.length) return whole;
+    // What seems to begin inside of its header does not.
+    if (end === window.length || format.detect(bytesOf(subWindow(window, 0, end))) === 'no') return whole;
     this.identities.length = identities;
     this.covered.length = covered;
     return this.read(format, subWindow(window, 0, end), walk);
@@ -586,8 +587,11 @@ function statusOf(format: string, firstUnknown: boolean, findings: readonly Find
  * Reads an image with the formats given. Never throws for damaged or hostile bytes.
  *
  * @param formats in the order in which they are asked: the most selective first
+ * @param file all of it; a Buffer will do
  */
-export async function inspectWith(formats: readonly AnyFormat[], bytes: Uint8Array, options: InspectOptions = {}): Promise<Inspection> {
+export async function inspectWith(formats: readonly AnyFormat[], file: Uint8Array, options: InspectOptions = {}): Promise<Inspection> {
+  // Node's Buffer is an Uint8Array whose slice() copies nothing: a format would write into the caller's bytes.
+  const bytes = new Uint8Array(file.buffer, file.byteOffset, file.byteLength);
   const budget = new Budget({ ...defaultLimits, ...options.limits });
   const byId = new Map(formats.map((format) => [format.id, format]));
   const inspector = new Inspector(formats, budget, options.deep === true);

@@ -1,5 +1,4 @@
 /** Partition tables and the file systems of disks: facts known from their makers, and what other tools say of the same images. */
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,20 +9,10 @@ import { fat } from '../formats/fat.ts';
 import { gpt } from '../formats/gpt.ts';
 import { mbr } from '../formats/mbr.ts';
 import { type Inspection, inspect, type Layer } from '../src/index.ts';
+import { installed, run } from './support/tools.ts';
 
 const fixturePath = (file: string): string => fileURLToPath(new URL(`../fixtures/${file}`, import.meta.url));
 const fixture = (file: string): Uint8Array => new Uint8Array(readFileSync(fixturePath(file)));
-
-const environment = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin`, LC_ALL: 'C', TZ: 'UTC' };
-const run = (tool: string, ...parts: string[]): string => execFileSync(tool, parts, { encoding: 'utf8', env: environment, stdio: 'pipe' });
-const installed = (tool: string): boolean => {
-  try {
-    run('sh', '-c', `command -v ${tool}`);
-    return true;
-  } catch {
-    return false;
-  }
-};
 
 const folder = mkdtempSync(join(tmpdir(), 'owimg-disk-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -209,7 +198,7 @@ describe('fat', () => {
     }
   });
 
-  test.skipIf(!installed('mkfs.fat') || !installed('mcopy'))('mkfs.fat and mcopy: files in FAT16 and FAT32 are found', async () => {
+  test.skipIf(!installed('mkfs.fat', 'mmd', 'mcopy'))('mkfs.fat and mcopy: files in FAT16 and FAT32 are found', async () => {
     const names = ['kernel.img', 'a-long-name-of-a-device-tree.dtb'];
     const file = fixturePath('squashfs/sound-gzip.squashfs');
     for (const [bits, length] of [

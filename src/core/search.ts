@@ -7,7 +7,7 @@ export function standsAt(bytes: Uint8Array, offset: number, wanted: Uint8Array):
 }
 
 /** The last place, at `from` or in front of it, where these very bytes stand; -1 if there is none. */
-export function lastPlaceOf(bytes: Uint8Array, wanted: Uint8Array, from = bytes.length - wanted.length): number {
+export function lastIndexOf(bytes: Uint8Array, wanted: Uint8Array, from = bytes.length - wanted.length): number {
   const [first = 0] = wanted;
   let offset = from < 0 ? -1 : bytes.lastIndexOf(first, from);
   while (offset > 0 && !standsAt(bytes, offset, wanted)) offset = bytes.lastIndexOf(first, offset - 1);

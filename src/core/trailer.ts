@@ -3,7 +3,7 @@ import { finding, type LocalFinding } from './findings.ts';
 import { type Reading, region, truncatedHeader } from './format.ts';
 import { hexBytes } from './hex.ts';
 import { paddingLength } from './padding.ts';
-import { lastPlaceOf } from './search.ts';
+import { lastIndexOf } from './search.ts';
 import type { Region } from './types.ts';
 
 /** How far back a block is looked for that is not at the end. */
@@ -15,7 +15,7 @@ const searched = 64 * 1024;
  */
 export function findTrailer(bytes: Uint8Array, magic: Uint8Array, lengthAt: (start: number) => number): number {
   const from = Math.max(0, bytes.length - searched);
-  const found = lastPlaceOf(bytes.subarray(from), magic);
+  const found = lastIndexOf(bytes.subarray(from), magic);
   if (found < 0) return -1;
   const start = from + found;
   const behind = bytes.subarray(start + lengthAt(start));

@@ -13,9 +13,9 @@ export interface TextOptions {
   readonly colour: boolean;
 }
 
-type Paint = (style: Style, text: string) => string;
+export type Paint = (style: Style, text: string) => string;
 
-const painter =
+export const painter =
   (colour: boolean): Paint =>
   (style, text) =>
     // Whether to colour is decided by the caller, not by what stdout is.

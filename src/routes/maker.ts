@@ -1,0 +1,26 @@
+/** Fills in what all verdicts of one route have in common. */
+import type { Finding } from '../core/types.ts';
+import type { Subject } from './subject.ts';
+import type { Outcome, Route, Verdict } from './verdict.ts';
+
+export interface Said {
+  readonly findings?: readonly Finding[];
+  readonly assumes?: readonly string[];
+  readonly next: string;
+}
+
+export type Say = (outcome: Outcome, reason: string, said: Said) => Verdict;
+
+export function verdictMaker(subject: Subject, route: Route): Say {
+  return (outcome, reason, { findings = [], assumes = [], next }) => ({ device: subject.device.profile, route, outcome, reason, assumes, findings, next });
+}
+
+/** The first error in the file itself, in words. */
+export function damageOf(subject: Subject): string {
+  return subject.inspection.findings.find(({ severity }) => severity === 'error')?.message ?? 'it is damaged';
+}
+
+/** How the file is called in a command. */
+export const fileWord = (subject: Subject): string => subject.name ?? 'FILE';
+
+export const seeDevice = (subject: Subject): string => `See owimg devices ${subject.device.profile} for the files that OpenWrt builds for it.`;
