@@ -4,10 +4,11 @@
  *
  * Writer: OpenWrt target/linux/ramips/image/mt7621.mk (arcadyan-trx).
  */
+
+import { standsAt } from '../src/core/bytes.ts';
 import { type Format, region } from '../src/core/format.ts';
 import { toBytes } from '../src/core/hex.ts';
 import { runLength } from '../src/core/padding.ts';
-import { standsAt } from '../src/core/search.ts';
 
 const length = 1024;
 const letters = toBytes('HDR0');

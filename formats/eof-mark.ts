@@ -6,10 +6,11 @@
  *
  * Writer: OpenWrt tools/padjffs2 (`-J`, `-j` for the padding nodes).
  */
+
+import { standsAt } from '../src/core/bytes.ts';
 import { type Format, region } from '../src/core/format.ts';
 import { fromHex } from '../src/core/hex.ts';
 import { paddingLength } from '../src/core/padding.ts';
-import { standsAt } from '../src/core/search.ts';
 import type { Field, Region } from '../src/core/types.ts';
 
 const marks: readonly { readonly name: string; readonly bytes: Uint8Array }[] = [

@@ -257,7 +257,12 @@ function checkRoot(bytes: Uint8Array, root: FdtNode, configurations: FdtNode | u
   for (const configuration of configurations.children) {
     for (const property of configuration.properties) {
       if (!references.includes(property.name)) continue;
-      for (const named of stringsOf(bytes, property.value) ?? []) {
+      const list = stringsOf(bytes, property.value);
+      if (list === undefined) {
+        const args = { what: `${property.name} of configuration "${configuration.name}"`, expected: 'names of images', actual: 'other bytes' };
+        findings.push(finding('structure-invalid', property.value, args));
+      }
+      for (const named of list ?? []) {
         if (names.has(named.text)) continue;
         if (findings.length >= most) return [...findings, finding('entries-too-many', named, { what: 'images missing', limit: most })];
         findings.push(finding('subimage-missing', named, { configuration: configuration.name, property: property.name, name: named.text }));
@@ -438,8 +443,7 @@ export const fit: Format<FitInput> = {
     const isPlain = regions.every(({ kind, offset }) => kind !== 'unknown' && (kind !== 'padding' || offset < tree.length || bytes[offset] === 0));
     const kind = kindOf(images, configurations, tree.complete);
     const fields = fieldsOf(bytes, tree.root, limits.shown);
-    const shorten = (what: string, count: number): LocalFinding[] =>
-      count > limits.shown ? [finding('list-shortened', { offset: tree.root.offset, length: 4 }, { what, count: count - limits.shown })] : [];
+    const count = propertyCount(tree.root);
     const { input } = tree;
     const names = images.map(({ node }) => node.name);
     const title = text(bytes, tree.root, 'description') ?? '';
@@ -450,7 +454,10 @@ export const fit: Format<FitInput> = {
       fields: [...tree.fields, ...fields],
       regions,
       checks,
-      findings: [...findings.slice(0, limits.shown), ...shorten('findings', findings.length), ...shorten('properties', propertyCount(tree.root))],
+      findings:
+        count > limits.shown
+          ? [...findings, finding('list-shortened', { offset: tree.root.offset, length: 4 }, { what: 'properties', count: count - limits.shown })]
+          : findings,
       identities: identitiesOf(bytes, tree.root, configurations, limits),
       payloads: images.flatMap((image) => payloadOf(image, kind === 'factory')).filter(({ ranges }) => ranges.every(isTiled)),
       ...(input === undefined || !isPlain || images.some(({ whole }) => !whole)

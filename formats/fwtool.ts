@@ -7,12 +7,13 @@
  *
  * Layout and writer: fwtool.c, fwimage.h. The JSON: OpenWrt include/image-commands.mk (append-metadata).
  */
+
+import { joined, lastIndexOf } from '../src/core/bytes.ts';
 import { compare, jamcrc } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
 import { hex, latin1, toBytes } from '../src/core/hex.ts';
-import { lastIndexOf } from '../src/core/search.ts';
 import { hex32, bytes as raw, struct, u8, u32 } from '../src/core/struct.ts';
 import type { Field, Identity, Region } from '../src/core/types.ts';
 
@@ -272,13 +273,7 @@ export const fwtool: Format<FwtoolInput> = {
       const checksum = jamcrc(image, ...parts, data);
       parts.push(data, trailer.write({ magic, checksum, type, padding: new Uint8Array(3), size: data.length + trailer.length }));
     }
-    const built = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-    let position = 0;
-    for (const part of parts) {
-      built.set(part, position);
-      position += part.length;
-    }
-    return built;
+    return joined(parts);
   },
 };
 

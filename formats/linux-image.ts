@@ -7,10 +7,11 @@
  *
  * Layout: Linux Documentation/arch/arm64/booting.rst, Documentation/arch/riscv/boot-image-header.rst, PE/COFF.
  */
+
+import { standsAt } from '../src/core/bytes.ts';
 import { type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
 import { fromHex, toBytes } from '../src/core/hex.ts';
-import { standsAt } from '../src/core/search.ts';
 import { hex32, rawText, struct, u16, u32, u64 } from '../src/core/struct.ts';
 import type { Range } from '../src/core/types.ts';
 

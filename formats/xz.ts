@@ -9,13 +9,13 @@
  * Layout: The .xz File Format, version 1.2.1. Writers: xz, OpenWrt tools/xz.
  */
 import { undoFilter } from '../src/core/branch-filters.ts';
+import { joined, standsAt } from '../src/core/bytes.ts';
 import { type CodedCheck, compare, crc32, crc64, digest } from '../src/core/checksums.ts';
 import { finding, type LocalFinding } from '../src/core/findings.ts';
 import { type Format, type Payload, type Reading, region, truncatedHeader } from '../src/core/format.ts';
 import { fromHex, hex } from '../src/core/hex.ts';
 import { unpackLzma2 } from '../src/core/lzma.ts';
 import { runLength } from '../src/core/padding.ts';
-import { standsAt } from '../src/core/search.ts';
 import { hex32, bytes as raw, struct, u8, u32 } from '../src/core/struct.ts';
 import type { Field, Range, Region } from '../src/core/types.ts';
 
@@ -350,17 +350,6 @@ class Reader {
   }
 }
 
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0] as Uint8Array;
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let position = 0;
-  for (const part of parts) {
-    whole.set(part, position);
-    position += part.length;
-  }
-  return whole;
-}
-
 const hasMagic = (bytes: Uint8Array, at = 0): boolean => standsAt(bytes, at, magic);
 
 /** Where the next stream begins, behind zeros in groups of four; -1 if none does. */
@@ -407,7 +396,7 @@ export const xz: Format = {
     budget.tookUnpacked(reader.unpackedTotal);
     const payloads: Payload[] = [];
     if (unpack && reader.whole && reader.unpackedTotal > 0) {
-      payloads.push({ label: 'unpacked', ranges: reader.packed, unpacked: { bytes: join(reader.unpacked), by: 'xz' }, content: 'slice' });
+      payloads.push({ label: 'unpacked', ranges: reader.packed, unpacked: { bytes: joined(reader.unpacked), by: 'xz' }, content: 'slice' });
     }
     return {
       length: reader.end,

@@ -7,10 +7,11 @@
  *
  * Layout: Linux arch/arm/boot/compressed/head.S, vmlinux.lds.S. Writer: the kernel's build.
  */
+
+import { standsAt } from '../src/core/bytes.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Payload, type Reading, region, tile } from '../src/core/format.ts';
 import { fromHex, hex } from '../src/core/hex.ts';
-import { standsAt } from '../src/core/search.ts';
 import { hex32, struct, u32 } from '../src/core/struct.ts';
 import type { Range } from '../src/core/types.ts';
 

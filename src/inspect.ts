@@ -5,13 +5,14 @@
  * next), turning offsets of a window into offsets of the file, and what the tree as a whole amounts to
  * (kind, status, coverage).
  */
+
+import { standsAt } from './core/bytes.ts';
 import { type CodedCheck, failedCheck, mergeRanges } from './core/checksums.ts';
 import { finding, type LocalFinding } from './core/findings.ts';
 import { type AnyFormat, type Magic, nowhere, type ParseContext, type Payload, type Reading, type Role, region } from './core/format.ts';
 import { hexBytes } from './core/hex.ts';
 import { Budget, defaultLimits, type Limits } from './core/limits.ts';
 import { paddingLength, trailingPadding } from './core/padding.ts';
-import { standsAt } from './core/search.ts';
 import type { Coverage, Field, Finding, Identity, Inspection, Kind, Layer, Range, Region, Source, Status } from './core/types.ts';
 import { nameFindings } from './file-name.ts';
 import { lineEndDamage, recogniseOther, swappedBytes } from './not-firmware.ts';

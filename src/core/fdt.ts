@@ -6,13 +6,14 @@
  *
  * Layout: Devicetree Specification 0.4, chapter 5. Writers: dtc and libfdt.
  */
+
+import { standsAt } from './bytes.ts';
 import { OwimgError } from './errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from './findings.ts';
 import { region, tile } from './format.ts';
 import { fromHex, hex, hexBytes, latin1, toBytes } from './hex.ts';
 import type { Limits } from './limits.ts';
 import { paddingLength, runLength } from './padding.ts';
-import { standsAt } from './search.ts';
 import { hex32, struct, u32 } from './struct.ts';
 import type { Field, Range, Region } from './types.ts';
 
