@@ -8,6 +8,7 @@
  * Layout: Microsoft, FAT32 File System Specification 1.03; Linux include/uapi/linux/msdos_fs.h. Writers:
  * mkfs.fat, mcopy.
  */
+import { joined } from '../src/core/bytes.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Payload, type Reading, region, tile } from '../src/core/format.ts';
 import { byteCount, hexBytes, latin1, printable, printableUtf16 } from '../src/core/hex.ts';
@@ -191,15 +192,7 @@ function cut(ranges: readonly Range[], length: number, available: number): Range
   return kept;
 }
 
-function gather(bytes: Uint8Array, ranges: readonly Range[]): Uint8Array {
-  const gathered = new Uint8Array(ranges.reduce((sum, range) => sum + range.length, 0));
-  let position = 0;
-  for (const { offset, length } of ranges) {
-    gathered.set(bytes.subarray(offset, offset + length), position);
-    position += length;
-  }
-  return gathered;
-}
+const gather = (bytes: Uint8Array, ranges: readonly Range[]): Uint8Array => joined(ranges.map(({ offset, length }) => bytes.subarray(offset, offset + length)));
 
 /** The sum over a short name which the parts of its long name carry. */
 function nameChecksum(entry: Uint8Array): number {
@@ -250,23 +243,13 @@ function readDirectory(bytes: Uint8Array, ranges: readonly Range[], bits: Bits):
       if (base === '.' || base === '..') continue;
       const checksum = nameChecksum(entry);
       const isLong = long.length > 0 && long.every((part) => part.checksum === checksum);
-      const longName = isLong ? printableUtf16(gatherAll(long.map((part) => part.units))) : '';
+      const longName = isLong ? printableUtf16(joined(long.map((part) => part.units))) : '';
       const shortName = extension === '' ? base : `${base}.${extension}`;
       const cluster = values.clusterLow + (bits === 32 ? (values.clusterHigh & 0x0fff) * 0x10000 : 0);
       entries.push({ name: longName || shortName, offset, cluster, length: values.length, directory: (attributes & isDirectory) !== 0 });
     }
   }
   return entries;
-}
-
-function gatherAll(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let position = 0;
-  for (const part of parts) {
-    whole.set(part, position);
-    position += part.length;
-  }
-  return whole;
 }
 
 interface Content {

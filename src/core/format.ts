@@ -68,6 +68,8 @@ export interface Payload {
   readonly boots?: boolean;
   /** It may be the same format again without anything being wrong. */
   readonly mayRepeat?: boolean;
+  /** A few bytes that stand behind what is found in it, and which it alone explains. */
+  readonly behind?: { readonly label: string; readonly length: number };
   /** Vendors keep a block of their own at its end: a format with role `footer` is looked for there. */
   readonly footer?: boolean;
 }

@@ -63,15 +63,6 @@ export function latin1(bytes: Uint8Array): string {
   return text;
 }
 
-/** Where `pattern` stands for the last time at or in front of `from`; -1 if nowhere. */
-export function lastIndexOf(bytes: Uint8Array, pattern: Uint8Array, from = bytes.length - pattern.length): number {
-  const first = pattern[0] as number;
-  const isAt = (offset: number): boolean => pattern.every((byte, index) => bytes[offset + index] === byte);
-  let offset = from < 0 ? -1 : bytes.lastIndexOf(first, from);
-  while (offset >= 0 && !isAt(offset)) offset = offset === 0 ? -1 : bytes.lastIndexOf(first, offset - 1);
-  return offset;
-}
-
 /** Each character's code as one byte; codes above 255 are cut. */
 export function toBytes(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length);
