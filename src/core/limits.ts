@@ -14,6 +14,10 @@ export interface Limits {
   readonly layers: number;
   /** Members of an archive, partitions, nodes of a tree: entries of one table. */
   readonly entries: number;
+  /** Files and directories of one file system on a disk that are looked at: boot partitions have fewer, root file systems thousands. */
+  readonly files: number;
+  /** Stretches in which these files lie. */
+  readonly pieces: number;
   /** Bytes that all unpacking of one file may give. */
   readonly unpackedBytes: number;
   /**
@@ -30,6 +34,8 @@ export const defaultLimits: Limits = {
   depth: 16,
   layers: 2048,
   entries: 65_536,
+  files: 512,
+  pieces: 2048,
   unpackedBytes: 512 * 1024 * 1024,
   unpackRatio: 1024,
   shown: 512,
