@@ -354,6 +354,11 @@ export const findingKinds = {
     (a) => `This layer has ${a.fields} more fields and ${a.findings} more findings than are shown`,
   ),
   'list-shortened': kind<{ what: string; count: number }>('note', 'Not everything is shown', (a) => `${a.count} more ${a.what} were read but are not shown`),
+  'files-omitted': kind<{ limit: number }>(
+    'note',
+    'Not all files were looked at',
+    (a) => `The file system has more files and directories than owimg looks at (${a.limit}), or they lie in too many pieces; the rest was not looked into`,
+  ),
   'entries-too-many': kind<{ what: string; limit: number }>(
     'error',
     'Too many entries',

@@ -46,7 +46,7 @@ export interface Reference {
   readonly url: string;
 }
 
-/** The offset of gathered bytes that lie nowhere: blocks of flash that were never written and read as FF. */
+/** The offset of gathered bytes that lie nowhere: blocks of flash that were never written and read as FF, holes of a file that read as zeros. */
 export const nowhere = -1;
 
 /** A stretch that a format carries for somebody else. */

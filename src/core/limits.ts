@@ -18,6 +18,10 @@ export interface Limits {
   readonly members: number;
   /** Partitions, nodes of a tree: entries of one table. */
   readonly entries: number;
+  /** Files and directories of one file system on a disk that are looked at: boot partitions have fewer, root file systems thousands. */
+  readonly files: number;
+  /** Stretches in which these files lie. */
+  readonly pieces: number;
   /** Bytes that all unpacking of one file may give. */
   readonly unpackedBytes: number;
   /**
@@ -36,6 +40,8 @@ export const defaultLimits: Limits = {
   falseMagics: 65_536,
   members: 8192,
   entries: 65_536,
+  files: 512,
+  pieces: 2048,
   unpackedBytes: 512 * 1024 * 1024,
   unpackRatio: 1024,
   shown: 512,
