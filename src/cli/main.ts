@@ -3,6 +3,7 @@ import { Command, CommanderError } from '@commander-js/extra-typings';
 import { errorKinds, OwimgError } from '../core/errors.ts';
 import { version } from '../version.ts';
 import type { Console } from './console.ts';
+import { addDevices } from './devices.ts';
 import { addFormats } from './formats.ts';
 import { addInspect } from './inspect.ts';
 
@@ -26,6 +27,7 @@ export async function main(args: readonly string[], io: Console): Promise<number
     .showHelpAfterError('See owimg --help.')
     .exitOverride();
   addInspect(program as unknown as Command, io, done);
+  addDevices(program as unknown as Command, io, done);
   addFormats(program as unknown as Command, io, done);
   for (const command of program.commands) command.copyInheritedSettings(program as unknown as typeof command);
   try {

@@ -15,7 +15,7 @@ export interface TextOptions {
 
 type Paint = (style: Style, text: string) => string;
 
-const painter =
+export const painter =
   (colour: boolean): Paint =>
   (style, text) =>
     // Whether to colour is decided by the caller, not by what stdout is.
