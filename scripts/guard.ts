@@ -106,7 +106,9 @@ function alike(image: CorpusImage, own: Device, other: Device, facts: DeviceFact
   if (own.boards.some((board) => other.boards.includes(board))) return 'shared board name';
   const shapeOf = (device: Device, entry: Device['images'][number]): string => JSON.stringify(imageShape(device, entry, facts.safeloaderBoards));
   const recipe = own.images.find(({ name, fs }) => name === image.name && fs === image.fs);
-  if (recipe === undefined || own.kernel.join() !== other.kernel.join()) return undefined;
+  // A root file system alone has nothing of the kernel, whose recipe names the device tree.
+  const kernel = recipe?.steps.some((step) => !/^(append-rootfs|append-metadata|pad-|check-size)/.test(step)) === true;
+  if (recipe === undefined || (kernel && own.kernel.join() !== other.kernel.join())) return undefined;
   const shape = shapeOf(own, recipe);
   return other.images.some((entry) => shapeOf(other, entry) === shape) ? 'same recipe and ids' : undefined;
 }

@@ -5,6 +5,7 @@
 import type { AnyFormat } from './core/format.ts';
 import type { Identity, Inspection, Layer } from './core/types.ts';
 import type { Device, DeviceFacts } from './devices/facts.ts';
+import { devicesByIdentity } from './devices/lookup.ts';
 import { sliceId } from './inspect.ts';
 import { imageShape, initramfsShape, type Shape } from './recipes/shape.ts';
 import { diskVerdict } from './routes/disk.ts';
@@ -47,20 +48,6 @@ const verdictOf: Readonly<Record<Route, (subject: Subject) => Verdict>> = {
   disk: diskVerdict,
 };
 
-/** By board name, old names and profiles too; made once for the facts. */
-const indexes = new WeakMap<DeviceFacts, ReadonlyMap<string, readonly Device[]>>();
-
-function indexOf(facts: DeviceFacts): ReadonlyMap<string, readonly Device[]> {
-  const known = indexes.get(facts);
-  if (known !== undefined) return known;
-  const index = new Map<string, Device[]>();
-  for (const device of facts.devices) {
-    for (const name of new Set([device.profile, ...device.boards])) index.set(name, [...(index.get(name) ?? []), device]);
-  }
-  indexes.set(facts, index);
-  return index;
-}
-
 const idsOf = (formats: readonly AnyFormat[], wanted: (format: AnyFormat) => boolean): ReadonlySet<string> =>
   new Set(formats.filter(wanted).map(({ id }) => id));
 
@@ -69,7 +56,6 @@ const openFormats: ReadonlySet<string> = new Set(['elf', 'jffs2', 'linux-image',
 
 /** What the routes must know beyond the image: the facts, and what the formats are. Made once for many images. */
 export function checkContext(formats: readonly AnyFormat[], facts: DeviceFacts): Context {
-  const index = indexOf(facts);
   const shapes = new Map<Device, DeviceShapes>();
   return {
     facts,
@@ -92,7 +78,7 @@ export function checkContext(formats: readonly AnyFormat[], facts: DeviceFacts):
       shapes.set(device, made);
       return made;
     },
-    devicesOf: (board) => index.get(board) ?? [],
+    devicesOf: (board) => devicesByIdentity(facts, board),
   };
 }
 

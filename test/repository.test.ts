@@ -1,6 +1,6 @@
 /** The repository agrees with itself. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,7 @@ import manifest from '../package.json' with { type: 'json' };
 import { errorKinds } from '../src/core/errors.ts';
 import { findingKinds, formats } from '../src/index.ts';
 import { version } from '../src/version.ts';
+import { shared } from './support/shared.ts';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const read = (path: string): string => readFileSync(root + path, 'utf8');
@@ -42,6 +43,14 @@ test('the package names the Node version that CI runs at least', () => expect(ma
 
 test('the pages that are made from tables are fresh', () => {
   execFileSync(process.execPath, ['--import', 'tsx', 'scripts/docs.ts', '--check'], { cwd: root, stdio: 'pipe' });
+});
+
+test('the packed device facts stay under 300 KiB', () => {
+  expect(statSync(`${root}src/devices/data/facts.ts`).size).toBeLessThanOrEqual(300 * 1024);
+});
+
+test.skipIf(shared('facts') === undefined)('the packed device facts are what npm run facts makes', () => {
+  execFileSync(process.execPath, ['--import', 'tsx', 'scripts/facts.ts', '--check', shared('facts') as string], { cwd: root, stdio: 'pipe' });
 });
 
 describe('lint enforces the arrows', () => {

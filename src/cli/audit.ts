@@ -4,11 +4,10 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from '@commander-js/extra-typings';
-import { baselineOf, withClaims, withRegressions } from '../audit/build.ts';
-import { type AuditRecord, listRecord } from '../audit/image.ts';
+import type { AuditRecord } from '../audit/image.ts';
 import { OwimgError } from '../core/errors.ts';
 import { finding } from '../core/findings.ts';
-import { type BuildFolder, readBuild } from '../io/build-folder.ts';
+import type { BuildFolder } from '../io/build-folder.ts';
 import { auditExitCode } from '../report/exit-code.ts';
 import { schemaVersion } from '../report/json.ts';
 import { version } from '../version.ts';
@@ -49,7 +48,8 @@ function isInShard(path: string, { index, count }: Shard): boolean {
 }
 
 /** What the lists say that no file can answer for. */
-function listRecords(folder: BuildFolder, shard: Shard): AuditRecord[] {
+async function listRecords(folder: BuildFolder, shard: Shard): Promise<AuditRecord[]> {
+  const { listRecord } = await import('../audit/image.ts');
   const at = (name: string): string => (folder.path === '' ? name : `${folder.path}/${name}`);
   const place = { offset: 0, length: 0 };
   const byList = new Map<string, AuditRecord['findings'][number][]>();
@@ -70,6 +70,7 @@ interface Audited {
 
 async function auditFolder(root: string, flags: AuditFlags, shard: Shard, progress: Progress): Promise<Audited> {
   progress.step(`reading ${root}`);
+  const { readBuild } = await import('../io/build-folder.ts');
   const folders = await readBuild(root);
   const files = folders.flatMap(({ path, release, hasList, images }) =>
     images.map((name) => ({ path: path === '' ? name : `${path}/${name}`, listed: release.images.get(name), hasList, target: release.target })),
@@ -82,7 +83,8 @@ async function auditFolder(root: string, flags: AuditFlags, shard: Shard, progre
   if (!Number.isInteger(workers) || workers < 1) throw new OwimgError('bad-usage', `Cannot use ${flags.jobs} workers: expected a number from 1 on`);
   const { runJobs } = await import('./audit-pool.ts');
   const images = await runJobs(jobs, workers, (_, done) => progress.step(`${bar(done, jobs.length)} ${done} of ${jobs.length} images`));
-  return { records: [...folders.flatMap((folder) => listRecords(folder, shard)), ...images] };
+  const lists = await Promise.all(folders.map((folder) => listRecords(folder, shard)));
+  return { records: [...lists.flat(), ...images] };
 }
 
 function bar(done: number, total: number): string {
@@ -104,6 +106,7 @@ async function report(records: readonly AuditRecord[], flags: Pick<AuditFlags, '
 async function runAudit(roots: readonly string[], flags: AuditFlags, io: Console): Promise<number> {
   if (flags.json === true && flags.ndjson === true) throw new OwimgError('bad-usage', 'Cannot print --json and --ndjson at once', 'Choose one of them.');
   const shard = shardOf(flags.shard);
+  const { baselineOf, withClaims, withRegressions } = await import('../audit/build.ts');
   const progress = new Progress(io);
   const records: AuditRecord[] = [];
   for (const root of roots) records.push(...(await auditFolder(root, flags, shard, progress)).records);
@@ -145,6 +148,7 @@ async function readRecords(path: string): Promise<AuditRecord[]> {
 async function runMerge(paths: readonly string[], flags: Pick<AuditFlags, 'json' | 'ndjson'>, io: Console): Promise<number> {
   const records: AuditRecord[] = [];
   for (const path of paths) records.push(...(await readRecords(path)));
+  const { withClaims } = await import('../audit/build.ts');
   records.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
   return report(withClaims(records), flags, io);
 }

@@ -1,22 +1,18 @@
-/** `owimg check FILE...` */
+/** `owimg check FILE...`. What it needs is imported when it runs: no other command shall load the device facts for it. */
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { type Command, Option } from '@commander-js/extra-typings';
-import { formats } from '../../formats/index.ts';
-import { checkContext, checkWith } from '../check.ts';
 import { OwimgError } from '../core/errors.ts';
 import { byteCount } from '../core/hex.ts';
-import type { Device } from '../devices/facts.ts';
-import { loadDeviceFacts } from '../devices/load.ts';
+import type { Device, DeviceFacts } from '../devices/facts.ts';
 import { inspect } from '../index.ts';
 import { readFile } from '../io/read-file.ts';
-import { type CheckResult, checkJson } from '../report/check-json.ts';
+import type { CheckResult } from '../report/check-json.ts';
 import { checkExitCode, exitCode, worstCode } from '../report/exit-code.ts';
 import type { Context, Running } from '../routes/subject.ts';
 import { type Route, routes } from '../routes/verdict.ts';
 import { version } from '../version.ts';
 import type { Console } from './console.ts';
-import { findDeviceOrFail } from './device-option.ts';
 import { Progress } from './progress.ts';
 
 const tool = { name: 'owimg', version };
@@ -37,6 +33,13 @@ interface Asked {
   readonly running: Running;
 }
 
+async function namedDevice(facts: DeviceFacts, name: string): Promise<Device> {
+  const { findDevice, lookupError } = await import('../devices/lookup.ts');
+  const lookup = findDevice(facts, name);
+  if (lookup.outcome !== 'found') throw lookupError(facts, name, lookup);
+  return lookup.device;
+}
+
 async function checkFile(path: string, { context, device, running }: Asked, progress: Progress): Promise<CheckResult> {
   try {
     const { bytes } = await readFile(path);
@@ -45,6 +48,7 @@ async function checkFile(path: string, { context, device, running }: Asked, prog
     // The device tree inside of the kernel is the one witness that metadata cannot talk over.
     const inspection = await inspect(bytes, path === '-' ? { deep: true } : { deep: true, name: path });
     const name = path === '-' ? undefined : basename(path);
+    const { checkWith } = await import('../check.ts');
     const checked = checkWith(inspection, bytes.length, context, { device, running, name });
     return { file: { path, size: bytes.length, sha256 }, inspection, checked };
   } catch (error) {
@@ -59,8 +63,14 @@ async function run(paths: readonly string[], flags: CheckFlags, io: Console): Pr
   if (flags.compat !== undefined && !/^\d+\.\d+$/.test(flags.compat)) {
     throw new OwimgError('bad-usage', `Cannot use "${flags.compat}" as a compat version: expected two numbers, as 1.1`);
   }
+  const [{ formats }, { checkContext }, { loadDeviceFacts }, { checkJson }] = await Promise.all([
+    import('../../formats/index.ts'),
+    import('../check.ts'),
+    import('../devices/load.ts'),
+    import('../report/check-json.ts'),
+  ]);
   const facts = await loadDeviceFacts();
-  const device = flags.device === undefined ? undefined : findDeviceOrFail(facts, flags.device);
+  const device = flags.device === undefined ? undefined : await namedDevice(facts, flags.device);
   const running = { board: flags.from, compatVersion: flags.compat, signedOnly: flags.signedOnly };
   const context = checkContext(formats, facts);
   const progress = new Progress(io);

@@ -1,9 +1,7 @@
 /** `owimg explain CODE|MESSAGE` */
 import type { Command } from '@commander-js/extra-typings';
 import { OwimgError } from '../core/errors.ts';
-import { explain, nearest } from '../explain/explain.ts';
 import { readFile } from '../io/read-file.ts';
-import { renderExplanations, renderNearest } from '../report/explain-text.ts';
 import { schemaVersion } from '../report/json.ts';
 import { version } from '../version.ts';
 import type { Console } from './console.ts';
@@ -12,6 +10,8 @@ async function run(words: readonly string[], flags: { readonly json?: true | und
   const text = words.length === 1 && words[0] === '-' ? new TextDecoder('utf-8').decode((await readFile('-')).bytes) : words.join(' ');
   if (text.trim() === '')
     throw new OwimgError('bad-usage', 'Cannot explain nothing', 'Give a code, or the message in quotes; - reads a log from standard input.');
+  const { explain, nearest } = await import('../explain/explain.ts');
+  const { renderExplanations, renderNearest } = await import('../report/explain-text.ts');
   const explanations = explain(text);
   const options = { columns: io.columns, colour: io.colour };
   if (flags.json === true) {

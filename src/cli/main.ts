@@ -5,6 +5,7 @@ import { version } from '../version.ts';
 import { addAudit } from './audit.ts';
 import { addCheck } from './check.ts';
 import type { Console } from './console.ts';
+import { addDevices } from './devices.ts';
 import { addExplain } from './explain.ts';
 import { addFormats } from './formats.ts';
 import { addInspect } from './inspect.ts';
@@ -32,6 +33,7 @@ export async function main(args: readonly string[], io: Console): Promise<number
   addAudit(program as unknown as Command, io, done);
   addCheck(program as unknown as Command, io, done);
   addExplain(program as unknown as Command, io, done);
+  addDevices(program as unknown as Command, io, done);
   addFormats(program as unknown as Command, io, done);
   for (const command of program.commands) command.copyInheritedSettings(program as unknown as typeof command);
   try {
