@@ -1,11 +1,11 @@
 /** The verdicts for a person at a terminal of 80 columns. */
 import type { Checked } from '../check.ts';
-import type { Severity } from '../core/types.ts';
+import type { Inspection, Severity } from '../core/types.ts';
 import type { Device } from '../devices/facts.ts';
 import type { Outcome, Route, Verdict } from '../routes/verdict.ts';
 import type { CheckedImage } from './check-json.ts';
 import { mainRoute } from './exit-code.ts';
-import { harmless, type Paint, painter, type TextOptions, wrap } from './text.ts';
+import { countChecks, harmless, type Paint, painter, type TextOptions, wrap } from './text.ts';
 import { counted, kindNames, statusSentence } from './words.ts';
 
 const routeNames: Readonly<Record<Route, string>> = {
@@ -60,7 +60,12 @@ function sorted(verdicts: readonly Verdict[], first: Route | undefined): Verdict
   return [...verdicts].sort((a, b) => weight(a) - weight(b));
 }
 
-function candidatesText({ candidates }: Checked, options: TextOptions): string {
+function candidatesText({ candidates }: Checked, { identities }: Inspection, options: TextOptions): string {
+  const [first] = identities;
+  if (candidates.length === 0 && first !== undefined) {
+    const names = `It names ${harmless(first.value)} (${first.source}), which is no device that owimg has facts of.`;
+    return wrap(`${names} Say which one you have: --device NAME (owimg devices finds the name).`, options.columns);
+  }
   if (candidates.length === 0) {
     return wrap('Nothing in it says which device it is for. Say which one you have: --device NAME (owimg devices finds the name).', options.columns);
   }
@@ -73,11 +78,11 @@ function candidatesText({ candidates }: Checked, options: TextOptions): string {
 /** The report on one file. */
 export function renderCheckText({ file, inspection, checked }: CheckedImage, options: TextOptions, route?: Route): string {
   const paint = painter(options.colour);
-  const checks = inspection.root === null ? 0 : inspection.coverage.ranges.length;
+  const checks = inspection.root === null ? 0 : countChecks(inspection.root);
   const name = harmless(file.path === '-' ? 'standard input' : file.path);
   const sections = [wrap(`${name}: ${kindNames[inspection.kind]}, ${statusSentence(inspection, checks)}`, options.columns)];
   const first = route ?? mainRoute(inspection.kind);
-  if (checked.verdicts.length === 0) sections.push(candidatesText(checked, options));
+  if (checked.verdicts.length === 0) sections.push(candidatesText(checked, inspection, options));
   for (const device of checked.verdicts.length === 0 ? [] : checked.candidates) {
     const own = checked.verdicts.filter((verdict) => verdict.device === device.profile && (route === undefined || verdict.route === route));
     const applicable = own.filter(({ outcome, route: way }) => outcome !== 'not-applicable' || way === first);

@@ -107,6 +107,11 @@ function table(widths: readonly number[], rightAligned: readonly number[], rows:
     .join('\n');
 }
 
+/** How many checks were made in the layer and all below it. */
+export function countChecks(root: Layer): number {
+  return allLayers(root).reduce((sum, layer) => sum + layer.checks.filter((check) => check.ok !== null).length, 0);
+}
+
 interface Row {
   readonly indent: string;
   readonly what: string;
@@ -332,7 +337,7 @@ const nextSteps: Readonly<Record<Inspection['status'], string>> = {
 export function renderText({ file, inspection }: InspectedImage, options: TextOptions): string {
   const paint = painter(options.colour);
   const { root, findings, identities, status, kind, format } = inspection;
-  const checks = root === null ? 0 : allLayers(root).reduce((sum, layer) => sum + layer.checks.filter((check) => check.ok !== null).length, 0);
+  const checks = root === null ? 0 : countChecks(root);
   const style: Style = { sound: 'green' as const, doubtful: 'yellow' as const, broken: 'red' as const, unknown: 'red' as const }[status];
   const name = harmless(file.path === '-' ? 'standard input' : file.path);
   const title = wrap(`${name}: ${kindNames[kind]}, ${paint(style, statusSentence(inspection, checks))}`, options.columns);
