@@ -99,7 +99,8 @@ export class FileList {
     for (const { offset, length } of ranges) if (offset !== nowhere) this.regions.push(region('payload', path, offset, length));
     const together = ranges.length === 1 && ranges[0]?.offset !== nowhere;
     const gathered = together ? {} : { gathered: { bytes: gather(this.#bytes, ranges), by: this.#by } };
-    this.payloads.push({ label: path, ranges, ...gathered, content: 'one' });
+    // A file system in a file of a file system is nothing wrong.
+    this.payloads.push({ label: path, ranges, ...gathered, content: 'one', mayRepeat: true });
   }
 
   #takePieces(count: number, place: Range): boolean {
