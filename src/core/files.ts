@@ -87,10 +87,10 @@ export class FileList {
     return true;
   }
 
-  /** A file without anything to look into. */
+  /** A file, whether or not there is anything in it to look into. */
   addName(path: string, place: Range, length: number): void {
     this.#files += 1;
-    if (this.fields.length < this.#limits.shown) this.fields.push({ name: 'file', ...place, value: path, meaning: byteCount(length) });
+    this.fields.push({ name: 'file', ...place, value: path, meaning: byteCount(length) });
   }
 
   /** What a file holds, from where it lies. */
