@@ -576,11 +576,12 @@ class Walker {
       const tail = directoryTail.read(this.#bytes, at);
       const checksum = { offset: at + directoryTail.at.checksum.offset, length: directoryTail.at.checksum.length };
       const computed = crc32c(this.#bytes.subarray(offset, at), inode.seed);
-      if (tail.inode !== 0 || tail.length !== directoryTail.length || tail.kind !== tailKind) {
+      if (tail.inode !== 0 || tail.length !== directoryTail.length || tail.nameLength !== 0 || tail.kind !== tailKind) {
         this.#wrong({ offset: at, length: directoryTail.length }, `end of directory ${which}`, 'a checksum', `kind ${tail.kind}`);
         return false;
       }
-      return this.#check('directory-crc', which, tail.checksum, computed, checksum, [{ offset, length: at - offset }]);
+      // The tail's other bytes can only be what they are.
+      return this.#check('directory-crc', which, tail.checksum, computed, checksum, [{ offset, length: blockLength }]);
     }
     // Limit and count of the entries of 8 bytes, the first of which they stand in.
     const entries = first ? 32 : 8;

@@ -3,7 +3,7 @@
  *
  * - dist/bin/owimg.js, dist/src/index.js: for Node; the packages stay imports. One file and a few chunks instead of
  *   sixty modules, because loading them one by one would take longer than checking an image does.
- * - dist/browser/index.js: the library for browsers, everything in one file.
+ * - dist/browser/index.js: the library for browsers, no packages left to find; the device facts in a file of their own.
  * - dist/types: declarations.
  */
 import { execFileSync } from 'node:child_process';
@@ -21,8 +21,10 @@ await bundleForNode('dist');
 
 await build({
   entryPoints: ['src/index.ts'],
-  outfile: 'dist/browser/index.js',
+  outdir: 'dist/browser',
   bundle: true,
+  // The device facts are fetched only by whoever asks for them.
+  splitting: true,
   format: 'esm',
   platform: 'browser',
   conditions: ['browser'],

@@ -11,8 +11,11 @@
  * ```
  */
 import { formats } from '../formats/index.ts';
+import type { Checked } from './check.ts';
 import type { Inspection } from './core/types.ts';
+import type { Device } from './devices/facts.ts';
 import { type InspectOptions, inspectWith } from './inspect.ts';
+import type { Running } from './routes/subject.ts';
 
 /**
  * Reads an image: its layers, every checksum, the devices it is for, and which bytes are protected by what.
@@ -113,10 +116,66 @@ export function inspect(bytes: Uint8Array, options: InspectOptions = {}): Promis
   return inspectWith(formats, bytes, options);
 }
 
+export interface CheckRequest {
+  /** Profile, board name or title; found by the names in the image if not given. */
+  readonly device?: string;
+  /** What is known of the running system. */
+  readonly running?: Running;
+  /** The file's name, without folders. */
+  readonly name?: string;
+}
+
+export interface CheckAnswer extends Checked {
+  readonly inspection: Inspection;
+}
+
+/**
+ * What each way of flashing would do with the image on a device. Loads the device facts (a quarter of a megabyte) when it is first called.
+ *
+ * @param bytes the whole file
+ * @throws OwimgError `device-unknown`, `device-ambiguous`
+ *
+ * @example
+ * import { readFile } from 'node:fs/promises';
+ * import { check } from 'owimg';
+ *
+ * const image = await readFile('fixtures/tplink-safeloader/sound-archer-c7-v5.bin');
+ * const { verdicts } = await check(image, { device: 'TP-Link Archer C7 v5' });
+ *
+ * for (const { route, outcome } of verdicts) console.log(route, outcome);
+ * // → stock installs
+ * // → sysupgrade refused
+ * // → mtd bricks
+ * // → tftp installs
+ * // → ram not-applicable
+ * // → disk not-applicable
+ */
+export async function check(bytes: Uint8Array, { device: wanted, running, name }: CheckRequest = {}): Promise<CheckAnswer> {
+  const [{ checkContext, checkWith }, { findDevice, lookupError }, { loadDeviceFacts }] = await Promise.all([
+    import('./check.ts'),
+    import('./devices/lookup.ts'),
+    import('./devices/load.ts'),
+  ]);
+  const facts = await loadDeviceFacts();
+  let device: Device | undefined;
+  if (wanted !== undefined) {
+    const found = findDevice(facts, wanted);
+    if (found.outcome !== 'found') throw lookupError(facts, wanted, found);
+    device = found.device;
+  }
+  const inspection = await inspect(bytes, { deep: true, ...(name === undefined ? {} : { name }) });
+  return { inspection, ...checkWith(inspection, bytes.length, checkContext(formats, facts), { device, running, name }) };
+}
+
 export { formats } from '../formats/index.ts';
+export type { Checked } from './check.ts';
 export { type ErrorCode, OwimgError } from './core/errors.ts';
 export { type FindingCode, findingKinds } from './core/findings.ts';
 export type { AnyFormat, Format, Reading, Reference } from './core/format.ts';
 export { defaultLimits, type Limits } from './core/limits.ts';
 export type { Check, Coverage, Field, Finding, Identity, Inspection, Kind, Layer, Range, Region, Severity, Source, Status } from './core/types.ts';
+export type { Device, DeviceImage, Recovery } from './devices/facts.ts';
 export { type InspectOptions, inspectWith } from './inspect.ts';
+export type { Running } from './routes/subject.ts';
+export type { FirmwareValidation } from './routes/sysupgrade.ts';
+export type { Outcome, Route, Verdict } from './routes/verdict.ts';

@@ -87,10 +87,10 @@ export class FileList {
     return true;
   }
 
-  /** A file without anything to look into. */
+  /** A file, whether or not there is anything in it to look into. */
   addName(path: string, place: Range, length: number): void {
     this.#files += 1;
-    if (this.fields.length < this.#limits.shown) this.fields.push({ name: 'file', ...place, value: path, meaning: byteCount(length) });
+    this.fields.push({ name: 'file', ...place, value: path, meaning: byteCount(length) });
   }
 
   /** What a file holds, from where it lies. */
@@ -99,7 +99,8 @@ export class FileList {
     for (const { offset, length } of ranges) if (offset !== nowhere) this.regions.push(region('payload', path, offset, length));
     const together = ranges.length === 1 && ranges[0]?.offset !== nowhere;
     const gathered = together ? {} : { gathered: { bytes: gather(this.#bytes, ranges), by: this.#by } };
-    this.payloads.push({ label: path, ranges, ...gathered, content: 'one' });
+    // A file system in a file of a file system is nothing wrong.
+    this.payloads.push({ label: path, ranges, ...gathered, content: 'one', mayRepeat: true });
   }
 
   #takePieces(count: number, place: Range): boolean {
