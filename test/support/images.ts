@@ -1,0 +1,48 @@
+/** Images of real devices, and what is done to them on the way to an incident. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
+import { fwtool } from '../../formats/fwtool.ts';
+
+const folder = fileURLToPath(new URL('../images/', import.meta.url));
+
+/** `tplink_archer-c7-v5-factory.bin` ... */
+export const imageNames: readonly string[] = readdirSync(folder)
+  .filter((file) => file.endsWith('.gz'))
+  .map((file) => file.slice(0, -'.gz'.length));
+
+/** An image by its name without the last `.gz`. */
+export const loadImage = (name: string): Uint8Array => new Uint8Array(gunzipSync(readFileSync(`${folder}${name}.gz`)));
+
+export function joined(...parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let position = 0;
+  for (const part of parts) {
+    bytes.set(part, position);
+    position += part.length;
+  }
+  return bytes;
+}
+
+export interface Metadata {
+  readonly compat_version?: string;
+  readonly compat_message?: string;
+  readonly supported_devices?: readonly string[];
+  readonly new_supported_devices?: readonly string[];
+}
+
+const metadataType = 1;
+
+/** The image without what is appended for sysupgrade. */
+export function withoutMetadata(image: Uint8Array): Uint8Array {
+  const start = fwtool.locate?.(image) ?? -1;
+  return start < 0 ? image : image.slice(0, start);
+}
+
+/** The image with this metadata in place of what it has, under a checksum that is right. */
+export function withMetadata(image: Uint8Array, metadata: Metadata): Uint8Array {
+  const bare = withoutMetadata(image);
+  const json = new TextEncoder().encode(`${JSON.stringify(metadata)}\n`);
+  // In front of the JSON stand a version and flags, both 0.
+  return joined(bare, fwtool.build?.({ image: bare, chunks: [{ type: metadataType, data: joined(new Uint8Array(8), json) }] }) as Uint8Array);
+}
