@@ -27,6 +27,8 @@ interface CheckFlags {
   readonly compat?: string | undefined;
   readonly from?: string | undefined;
   readonly signedOnly?: true | undefined;
+  readonly region?: string | undefined;
+  readonly stock?: string | undefined;
   readonly json?: true | undefined;
   readonly ndjson?: true | undefined;
 }
@@ -59,9 +61,15 @@ async function run(paths: readonly string[], flags: CheckFlags, io: Console): Pr
   if (flags.compat !== undefined && !/^\d+\.\d+$/.test(flags.compat)) {
     throw new OwimgError('bad-usage', `Cannot use "${flags.compat}" as a compat version: expected two numbers, as 1.1`);
   }
+  if (flags.region !== undefined && !/^[a-z]{2}$/i.test(flags.region)) {
+    throw new OwimgError('bad-usage', `Cannot use "${flags.region}" as a region: expected two letters, as EU`);
+  }
+  if (flags.stock !== undefined && !/^v?\d+(\.\d+)*/i.test(flags.stock)) {
+    throw new OwimgError('bad-usage', `Cannot use "${flags.stock}" as a version of vendor firmware: expected numbers, as 1.1.01`);
+  }
   const facts = await loadDeviceFacts();
   const device = flags.device === undefined ? undefined : findDeviceOrFail(facts, flags.device);
-  const running = { board: flags.from, compatVersion: flags.compat, signedOnly: flags.signedOnly };
+  const running = { board: flags.from, compatVersion: flags.compat, signedOnly: flags.signedOnly, region: flags.region, stockVersion: flags.stock };
   const progress = new Progress(io);
   const results: CheckResult[] = [];
   const codes: number[] = [];
@@ -97,6 +105,8 @@ export function addCheck(program: Command, io: Console, done: (status: number) =
     .option('--compat <x.y>', 'compat version of the running system')
     .option('--from <board>', 'what the running system calls itself')
     .option('--signed-only', 'the running system takes signed images only')
+    .option('--region <xx>', 'the region that the device was sold for: EU, US')
+    .option('--stock <version>', 'version of the vendor firmware on the device')
     .option('--json', 'one JSON object, an array for several files (docs/schema/check.schema.json)')
     .option('--ndjson', 'one JSON object a line')
     .addHelpText(

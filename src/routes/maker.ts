@@ -23,4 +23,14 @@ export function damageOf(subject: Subject): string {
 /** How the file is called in a command. */
 export const fileWord = (subject: Subject): string => subject.name ?? 'FILE';
 
+/** What to do with a file that is packed where the way takes it as it is; `undefined` if it is not. */
+export function unwrapAdvice(subject: Subject): string | undefined {
+  const { root, context } = subject;
+  const unpack: Readonly<Record<string, string>> = { gzip: 'gunzip', xz: 'unxz', zip: 'unzip', tar: 'tar xf' };
+  const command = unpack[root.format];
+  if (command === undefined || (!context.archives.has(root.format) && root.children.length === 0)) return undefined;
+  const file = fileWord(subject);
+  return `Unpack it first, ${command} ${file}, and check what comes out.`;
+}
+
 export const seeDevice = (subject: Subject): string => `See owimg devices ${subject.device.profile} for the files that OpenWrt builds for it.`;

@@ -4,6 +4,7 @@ import type { Finding, Identity, Inspection, Layer, Range } from '../core/types.
 import type { Device, DeviceFacts, DeviceImage, ImageRole } from '../devices/facts.ts';
 import { type FormatRoles, type Match, type Misfit, matchShape } from '../recipes/match.ts';
 import { imageShape, initramfsShape, type Shape, stepNumber, stepWords } from '../recipes/shape.ts';
+import { kernelLimits } from './loader-limits.ts';
 import { type ImageMetadata, readMetadata } from './metadata.ts';
 
 /** What is known of the device that stands on the table, beyond its model. */
@@ -14,6 +15,10 @@ export interface Running {
   readonly compatVersion?: string | undefined;
   /** It takes signed images only. */
   readonly signedOnly?: boolean | undefined;
+  /** The region that the device was sold for: `EU`, `US`. */
+  readonly region?: string | undefined;
+  /** Version of the vendor's firmware on the device. */
+  readonly stockVersion?: string | undefined;
 }
 
 /** How well the file fits one of the device's images. */
@@ -38,6 +43,17 @@ export interface Context {
   /** The profiles that have a board name, old names too. */
   readonly devicesOf: (board: string) => readonly Device[];
 }
+
+/** A kernel for a second loader, which has none of the first one's limits. */
+const okliMagic = '0x4f4b4c49';
+
+/** The largest LZMA dictionary that a kernel recipe allows, where it is told: the boot loader has no room for more. */
+function dictionaryLimit(steps: readonly string[]): number | undefined {
+  const bits = steps.map((step) => /^lzma(?:-d| -d)(\d+)$/.exec(step)?.[1]).find((found) => found !== undefined);
+  return bits === undefined ? undefined : 2 ** Number(bits);
+}
+
+const isMetadataStep = (step: string): boolean => /^append-(\S+-)?metadata$/.test(step);
 
 export function answerOf({ misfits, unknownSteps, agreements }: Match): Fit['answer'] {
   if (misfits.length > 0) return 'no';
@@ -125,6 +141,13 @@ export class Subject {
     return !this.hasRootfs && (this.inspection.kind === 'kernel' || this.inspection.kind === 'initramfs');
   }
 
+  /** The boot loader that the vendor's images for the web page carry, and the firmware behind it. */
+  get loaderInside(): { readonly finding: Finding; readonly firmware: Layer } | undefined {
+    const finding = this.inspection.findings.find(({ code, layer }) => code === 'bootloader-inside' && layer === this.root.format);
+    const firmware = this.root.children.find(({ label }) => label === 'firmware');
+    return finding === undefined || firmware === undefined ? undefined : { finding, firmware };
+  }
+
   /** A finding about this image on this device, at a place in the file. */
   finding(...args: Parameters<typeof finding>): Finding {
     return { ...finding(...args), layer: this.root.format };
@@ -175,6 +198,25 @@ export class Subject {
     });
   }
 
+  /** The file is shorter than the flash layout that TP-Link's header names and the image for the vendor's page and loader fills. */
+  unpaddedFinding({ image }: Fit): Finding | undefined {
+    const { root, device } = this;
+    const fills = image.steps.some((step) => /^tplink-v[12]-image/.test(step) && !/ (sysupgrade|-s)\b/.test(step));
+    const expected = root.fields.find(({ name }) => name === 'flashLength')?.value;
+    if (!fills || !/^tplink-v[12]$/.test(root.format) || typeof expected !== 'number' || this.imageLength >= expected) return undefined;
+    const args = { what: 'The length of the image', expected: String(expected), actual: String(this.imageLength), device: device.title };
+    return this.finding('layout-mismatch', { offset: 0, length: this.imageLength }, args);
+  }
+
+  /** What tells an image for sysupgrade from one for the vendor's page that has the same header. */
+  sysupgradeFinding(fit: Fit): Finding | undefined {
+    const appended = this.root.children.find(({ format }) => format === 'fwtool');
+    const carriesMetadata = ({ image, answer }: Fit): boolean => image.role !== 'sysupgrade' && answer === 'yes' && image.steps.some(isMetadataStep);
+    if (appended === undefined || this.fits.some(carriesMetadata)) return this.unpaddedFinding(fit);
+    const args = { what: 'What is appended', expected: 'nothing', actual: 'metadata for sysupgrade', device: this.device.title };
+    return this.finding('layout-mismatch', { offset: appended.offset, length: appended.length }, args);
+  }
+
   /** The limit that a recipe sets for its image, where nothing is put around it afterwards. */
   limitOf({ image }: Fit): number | undefined {
     const { sizes } = this.device;
@@ -182,7 +224,7 @@ export class Subject {
     const at = words.findLastIndex(([name]) => name === 'check-size');
     if (at < 0) return undefined;
     const after = words.slice(at + 1).map(([name]) => name as string);
-    if (after.some((name) => !name.startsWith('append-') || !name.endsWith('metadata'))) return undefined;
+    if (!after.every(isMetadataStep)) return undefined;
     const given = words[at]?.[1];
     return given === undefined ? sizes.image : stepNumber(given);
   }
@@ -195,18 +237,49 @@ export class Subject {
       const args = { length: this.imageLength, limit, where: 'the firmware partition' };
       findings.push(this.finding('image-too-big', { offset: limit, length: this.imageLength - limit }, args));
     }
-    const kernel = this.kernel;
-    const { kernel: room } = this.device.sizes;
-    if (kernel !== undefined && room !== undefined && this.device.flags['KERNEL_IN_UBI'] !== '1' && kernel.length > room) {
+    findings.push(...this.#headerSizeFindings(), ...this.kernelFindings(this.device.kernel));
+    return findings;
+  }
+
+  /** TP-Link's images, of which no recipe says a limit: what lies in flash is the file itself, or what a SafeLoader file holds. */
+  #headerSizeFindings(): Finding[] {
+    const { image: limit } = this.device.sizes;
+    const { format } = this.root;
+    const place = { offset: 0, length: this.imageLength };
+    if (limit === undefined || !format.startsWith('tplink-')) return [];
+    const parts = this.root.children.filter(({ label }) => label === 'os-image' || label === 'file-system');
+    const length = format === 'tplink-safeloader' ? parts.reduce((sum, part) => sum + part.length, 0) : this.imageLength;
+    return length <= limit ? [] : [this.finding('image-too-big', place, { length, limit, where: 'the firmware partition' })];
+  }
+
+  /** What the boot loader cannot take of the kernel, however it came into flash or RAM. */
+  kernelFindings(steps: readonly string[]): Finding[] {
+    const findings: Finding[] = [];
+    const { kernel, device } = this;
+    const { kernel: room } = device.sizes;
+    if (kernel !== undefined && room !== undefined && device.flags['KERNEL_IN_UBI'] !== '1' && kernel.length > room) {
       findings.push(this.finding('kernel-too-big', kernel, { length: kernel.length, limit: room, where: 'the kernel partition' }));
+    }
+    const limit = kernelLimits[device.profile];
+    const isOkli = kernel?.fields.some(({ name, value }) => name === 'magic' && value === okliMagic) === true;
+    if (kernel !== undefined && limit !== undefined && !isOkli && kernel.length > limit.limit) {
+      findings.push(this.finding('kernel-too-big', kernel, { length: kernel.length, limit: limit.limit, where: `the boot loader (${limit.source})` }));
+    }
+    const packed = kernel === undefined ? undefined : allLayers(kernel).find(({ format }) => format === 'lzma');
+    const dictionary = packed?.fields.find(({ name }) => name === 'dictionaryLength');
+    const largest = dictionaryLimit(steps);
+    if (packed !== undefined && dictionary !== undefined && largest !== undefined && Number(dictionary.value) > largest) {
+      const place = { offset: dictionary.offset, length: dictionary.length };
+      findings.push(this.finding('dictionary-too-big', place, { length: Number(dictionary.value), limit: largest }));
     }
     return findings;
   }
 
   /** The kernel's container in the file, as far as its length is known. */
   get kernel(): Layer | undefined {
-    const labelled = allLayers(this.root).find(({ label }) => label === 'kernel');
-    const first = this.pieces[0];
-    return labelled ?? (first !== undefined && this.context.kernels.has(first.format) ? first : undefined);
+    const [first] = this.pieces;
+    if (first !== undefined && this.context.kernels.has(first.format)) return first;
+    const labelled = allLayers(this.root).filter(({ label }) => label === 'kernel' || label === 'os-image');
+    return labelled.find(({ format }) => this.context.kernels.has(format)) ?? labelled[0];
   }
 }
