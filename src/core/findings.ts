@@ -486,7 +486,7 @@ export const findingKinds = {
     'error',
     'Something stands in front of the firmware',
     (a) =>
-      `The firmware (${a.format}) begins only at ${a.offset} (${hexOffset(a.offset)}); what stands in front of it, a boot loader as in a dump of the whole flash, would come where the firmware belongs`,
+      `The firmware (${a.format}) begins only at ${a.offset} (${hexOffset(a.offset)}); what stands in front of it (a header, or a boot loader as in a dump of the whole flash) would come where the firmware belongs`,
     "Cut off what stands in front of the firmware and what stands behind it, and check the rest again. A dump holds the data of one single device: never write another one's.",
   ),
   'name-too-long': kind<{ length: number; limit: number }>(

@@ -15,10 +15,11 @@ export function verdictMaker(subject: Subject, route: Route): Say {
   return (outcome, reason, { findings = [], assumes = [], next }) => ({ device: subject.device.profile, route, outcome, reason, assumes, findings, next });
 }
 
-/** The first error in the file itself, in words. */
-export function damageOf(subject: Subject): string {
-  return subject.inspection.findings.find(({ severity }) => severity === 'error')?.message ?? 'it is damaged';
-}
+/** The first error in the file itself. */
+export const damageFindings = (subject: Subject): Finding[] => subject.inspection.findings.filter(({ severity }) => severity === 'error').slice(0, 1);
+
+/** The same in words. */
+export const damageOf = (subject: Subject): string => damageFindings(subject)[0]?.message ?? 'it is damaged';
 
 /** How the file is called in a command. */
 export const fileWord = (subject: Subject): string => subject.name ?? 'FILE';

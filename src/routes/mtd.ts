@@ -2,7 +2,7 @@
 import type { Finding, Layer } from '../core/types.ts';
 import type { LayerShape } from '../recipes/shape.ts';
 import { layerTitles, loaderWords } from './loaders.ts';
-import { damageOf, fileWord, type Say, seeDevice, verdictMaker } from './maker.ts';
+import { damageFindings, damageOf, fileWord, type Say, seeDevice, verdictMaker } from './maker.ts';
 import type { Fit, Subject } from './subject.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -57,7 +57,7 @@ export function mtdVerdict(subject: Subject): Verdict {
   const expected = inside?.what === 'layer' ? inside.format : outermost.format;
   const [first] = subject.pieces;
   if (first?.format !== expected || first.offset !== root.offset) return wrongStart(subject, say, expected, next);
-  if (inspection.status === 'broken') return say('bricks', `Nobody would notice before the boot loader does: ${damageOf(subject)}.`, { next });
+  if (inspection.status === 'broken') return broken(subject, say, next);
   const foreign = subject.foreignFindings();
   if (foreign.length > 0) return say('bricks', `${foreign[0]?.message}.`, { findings: foreign, next });
   if (expected !== outermost.format)
@@ -81,6 +81,9 @@ export function mtdVerdict(subject: Subject): Verdict {
   const reason = `It begins with ${layerTitles(expected)}, which the boot loader looks for there, and is built as the device's own image is.`;
   return say('installs', reason, { assumes, next: `mtd -r write ${fileWord(subject)} firmware` });
 }
+
+const broken = (subject: Subject, say: Say, next: string): Verdict =>
+  say('bricks', `Nobody would notice before the boot loader does: ${damageOf(subject)}.`, { findings: damageFindings(subject), next });
 
 const isDisk = (shape: Fit['shape'][number] | undefined): boolean =>
   shape?.what === 'disk' || (shape?.what === 'layer' && packed.has(shape.format) && shape.inside[0]?.what === 'disk');
@@ -126,7 +129,7 @@ function otherVerdict(subject: Subject, say: Say, next: string): Verdict {
     return say('bricks', `${finding.message}.`, { findings: [finding], next });
   }
   if (firstLayer(known) === undefined) {
-    if (subject.inspection.status === 'broken') return say('bricks', `Nobody would notice before the boot loader does: ${damageOf(subject)}.`, { next });
+    if (subject.inspection.status === 'broken') return broken(subject, say, next);
     return say('unknown', `The images of ${device.title} begin with code that has no mark which owimg could look for.`, { next });
   }
   return nandVerdict(subject, say, next, known);

@@ -1,6 +1,6 @@
 /** The vendor's own web page: it looks at its header, the ids in it and the checksums, and then writes. */
 import { uploadLimits } from './loader-limits.ts';
-import { damageOf, fileWord, type Say, seeDevice, unwrapAdvice, verdictMaker } from './maker.ts';
+import { damageFindings, damageOf, fileWord, type Say, seeDevice, unwrapAdvice, verdictMaker } from './maker.ts';
 import { regionAssumptions, regionFindings } from './regions.ts';
 import type { Fit, Subject } from './subject.ts';
 import { lockAssumption, lockVerdict } from './vendor-locks.ts';
@@ -19,7 +19,10 @@ export function stockVerdict(subject: Subject): Verdict {
   if (fit === undefined) return withoutFactory(subject, say);
   const right = unwrapAdvice(subject) ?? `Use ${fit.image.name} of ${subject.device.profile} (owimg devices ${subject.device.profile}).`;
   if (inspection.status === 'broken' && fit.answer !== 'unknown') {
-    return say('refused', `The page checks what it is given, and this file is damaged: ${damageOf(subject)}.`, { next: right });
+    return say('refused', `The page checks what it is given, and this file is damaged: ${damageOf(subject)}.`, {
+      findings: damageFindings(subject),
+      next: right,
+    });
   }
   if (fit.answer !== 'no' && inspection.status === 'unknown') return say('unknown', 'owimg does not recognise the file.', { next: right });
   const findings = fit.match.misfits.map((misfit) => subject.misfitFinding(misfit));

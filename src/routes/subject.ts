@@ -170,7 +170,10 @@ export class Subject {
     return namingSources.flatMap((name) => {
       const identities = this.inspection.identities.filter(({ source }) => source === name || source === `fwtool.new_${name}` || source === `fwtool.${name}`);
       const named = identities.map((identity) => ({ identity, owners: this.#owners(identity.value) }));
-      if (named.some(({ identity, owners }) => this.#isOwn(identity.value, owners))) return [];
+      if (
+        named.some(({ identity, owners }) => this.#isOwn(identity.value, owners) && !(name === 'dtb.compatible' && this.#isOtherTree(identity.value, owners)))
+      )
+        return [];
       return named.filter(({ owners }) => owners.length > 0).slice(0, 1);
     });
   }
@@ -179,6 +182,13 @@ export class Subject {
     const { devicesOf } = this.context;
     const owners = devicesOf(value);
     return owners.length > 0 ? owners : devicesOf(value.replace('_', ','));
+  }
+
+  /** Devices may list each other's names in their metadata; a device tree is for the one that it is named after. */
+  #isOtherTree(value: string, owners: readonly Device[]): boolean {
+    const { profile, boards, dts } = this.device;
+    if (boards[0] === value || dts === undefined) return false;
+    return owners.some((other) => other.profile !== profile && other.boards[0] === value && other.dts !== undefined && other.dts !== dts);
   }
 
   #isOwn(value: string, owners: readonly Device[]): boolean {

@@ -1,6 +1,6 @@
 /** What a running OpenWrt would say to the image, and whether what it then writes would boot. */
 import type { Finding } from '../core/types.ts';
-import { damageOf, unwrapAdvice } from './maker.ts';
+import { damageFindings, damageOf, unwrapAdvice } from './maker.ts';
 import { type Compat, compareCompat } from './metadata.ts';
 import { platformCheck, requiresMetadata } from './platform-checks.ts';
 import type { Fit, Subject } from './subject.ts';
@@ -61,7 +61,7 @@ export function replay(subject: Subject): Replay {
     refusals.push(subject.finding('metadata-missing', metadataPlace(subject), { required: 'what is there names no devices ("Invalid image metadata")' }));
   } else if (!metadata.supported.includes(subject.board)) {
     deviceOk = false;
-    renamed = isThisHardware(subject);
+    renamed = isThisHardware(subject) && subject.foreignFindings().length === 0 && subject.best(['sysupgrade', 'both', 'disk'])?.answer !== 'no';
     const names = { device: subject.board, now: metadata.supported.join(', ') };
     const other = { device: subject.board, supported: metadata.supported.join(', ') };
     refusals.push(
@@ -167,8 +167,7 @@ export function sysupgradeVerdict(subject: Subject): Verdict {
     return verdict('refused', reason, findings, packedAdvice(subject) ?? right);
   }
   if (inspection.status === 'broken') {
-    const error = inspection.findings.find(({ severity }) => severity === 'error');
-    return verdict('bricks', `Nothing on the way stops this broken image: ${error?.message ?? 'it is damaged'}.`, [], right);
+    return verdict('bricks', `Nothing on the way stops this broken image: ${damageOf(subject)}.`, damageFindings(subject), right);
   }
   if (foreign.length > 0) return verdict('bricks', `The running system would take it, but ${foreign[0]?.message}.`, foreign, right);
   if (inspection.status === 'unknown') return verdict('unknown', 'owimg does not recognise the file.', [], 'owimg formats lists what it reads.');

@@ -2,7 +2,7 @@
 import type { Finding } from '../core/types.ts';
 import type { Recovery } from '../devices/facts.ts';
 import { recoveryLimits } from './loader-limits.ts';
-import { damageOf, fileWord, type Said, seeDevice, unwrapAdvice, verdictMaker } from './maker.ts';
+import { damageFindings, damageOf, fileWord, type Said, seeDevice, unwrapAdvice, verdictMaker } from './maker.ts';
 import type { Fit, Subject } from './subject.ts';
 import { lockVerdict } from './vendor-locks.ts';
 import type { Verdict } from './verdict.ts';
@@ -36,16 +36,19 @@ export function tftpVerdict(subject: Subject): Verdict {
   }
   const records = device.recovery.filter(({ mode }) => mode !== 'uboot-console');
   const own = subject.best(['recovery']);
+  if (inspection.status === 'broken') {
+    const reason = `Few boot loaders check what they write, and this is damaged: ${damageOf(subject)}.`;
+    return say('bricks', reason, { findings: damageFindings(subject), next });
+  }
   const padded = own ?? subject.best(['factory']);
   const short = padded === undefined ? undefined : subject.unpaddedFinding(padded);
-  if (short !== undefined && inspection.status !== 'broken') {
+  if (short !== undefined) {
     const reason = `TP-Link's loaders copy as many bytes as the layout of the flash has, whatever they were sent: ${short.message}.`;
     return say('bricks', reason, { findings: [short], next: `Use ${padded?.image.name} of ${device.profile}.` });
   }
   if (records.length === 0 && own === undefined) {
     return say('unknown', `How the boot loader of ${device.title} takes an image over the network is not recorded.`, { next });
   }
-  if (inspection.status === 'broken') return say('bricks', `Few boot loaders check what they write, and this is damaged: ${damageOf(subject)}.`, { next });
   if (inspection.status === 'unknown') return say('unknown', 'owimg does not recognise the file.', { next });
   const foreign = subject.foreignFindings();
   if (foreign.length > 0) return say('bricks', `${foreign[0]?.message}.`, { findings: foreign, next });
