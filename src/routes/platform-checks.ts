@@ -4,7 +4,7 @@
  */
 import type { Finding, Layer } from '../core/types.ts';
 import type { Device } from '../devices/facts.ts';
-import { allLayers, type Subject } from './subject.ts';
+import { allLayers, type Subject, tarMemberLength } from './subject.ts';
 
 /** `broken`: not even --force gets past it. `noBackup`: the settings cannot be kept. */
 export type PlatformAnswer =
@@ -101,8 +101,7 @@ const isTrxError = ({ layer, severity }: Finding): boolean => severity === 'erro
 /** RedBoot boards look for the first letters of a sysupgrade tar. */
 const redboot: Rule = ({ root, device }) => {
   const block = device.sizes.block ?? 65_536;
-  const index = root.fields.find(({ name, value }) => name.endsWith('].name') && String(value).endsWith('/kernel'))?.name.replace('.name', '.length');
-  const length = Number(root.fields.find(({ name }) => name === index)?.value ?? 0);
+  const length = tarMemberLength(root, 'kernel') ?? 0;
   if (root.format === 'sysupgrade-tar' && length % block !== 0) {
     const says = `'kernel' size is not a multiple of block size 0x${block.toString(16)}! Abort.`;
     return { ok: false, says, why: `its kernel has ${length} bytes` };

@@ -33,6 +33,11 @@ export function stockVerdict(subject: Subject): Verdict {
   const refusal = refusedUpload(subject, say, right);
   if (refusal !== undefined) return refusal;
   if (fit.answer === 'no') return say('unknown', reason, { findings, next: right });
+  const regional = missingRegion(subject, fit);
+  if (subject.running.region !== undefined && regional !== undefined) {
+    const region = [subject.finding('region-mismatch', { offset: 0, length: 0 }, { wanted: subject.running.region.toUpperCase(), regions: 'no region' })];
+    return say('unknown', `${region[0]?.message}: ${regional}.`, { findings: region, next: right });
+  }
   const foreign = subject.foreignFindings();
   if (foreign.length > 0) return say('bricks', `The header is the right one, but ${foreign[0]?.message}.`, { findings: foreign, next: right });
   if (fit.answer === 'unknown') {
@@ -67,18 +72,18 @@ function refusedUpload(subject: Subject, say: Say, right: string): Verdict | und
 }
 
 function installs(subject: Subject, say: Say, fit: Fit): Verdict {
-  const assumes = [lockAssumption(subject, 'stock'), ...regionAssumptions(subject), ...missingRegion(subject, fit)];
+  const assumes = [lockAssumption(subject, 'stock'), ...regionAssumptions(subject), missingRegion(subject, fit) ?? []].flat();
   const reason = `It is built as OpenWrt builds ${fit.image.name} for this page: format, ids, sizes and all checksums fit.`;
   const afterwards = fit.image.role === 'factory-initramfs' ? ' It runs from RAM: install the sysupgrade image from it.' : '';
   return say('installs', reason, { assumes, next: `Upload ${fileWord(subject)} on the vendor's upgrade page.${afterwards}` });
 }
 
 /** Where OpenWrt builds an image for each region, the page of newer vendor firmware wants one of them. */
-function missingRegion({ device, root }: Subject, fit: Fit): string[] {
+function missingRegion({ device, root }: Subject, fit: Fit): string | undefined {
   const regional = device.images.filter(({ role, steps }) => role === 'factory' && steps.some((step) => / -C [A-Z]{2}$/.test(step)));
   const named = root.fields.some(({ name, value }) => name === 'regionText1' && value !== '');
-  if (regional.length === 0 || named || fit.image.role !== 'factory') return [];
-  return [`the vendor firmware is from before it asked for a region; if it says 18005, use ${regional.map(({ name }) => name).join(' or ')}`];
+  if (regional.length === 0 || named || fit.image.role !== 'factory') return undefined;
+  return `the vendor firmware must be from before it asked for a region; if it says 18005, use ${regional.map(({ name }) => name).join(' or ')}`;
 }
 
 /** OpenWrt builds nothing for this page. */

@@ -67,6 +67,14 @@ export function allLayers(layer: Layer): Layer[] {
   return [layer, ...layer.children.flatMap(allLayers)];
 }
 
+/** The length of a member of a sysupgrade tar; `undefined` in other files. */
+export function tarMemberLength(root: Layer, part: string): number | undefined {
+  if (root.format !== 'sysupgrade-tar') return undefined;
+  const name = root.fields.find((field) => field.name.endsWith('].name') && String(field.value).endsWith(`/${part}`))?.name;
+  const length = root.fields.find((field) => field.name === name?.replace('].name', '].length'))?.value;
+  return length === undefined ? undefined : Number(length);
+}
+
 export class Subject {
   readonly inspection: Inspection;
   readonly root: Layer;
@@ -203,7 +211,7 @@ export class Subject {
   foreignFindings(): Finding[] {
     return this.foreignIdentities.map(({ identity, owners }) => {
       const place = { offset: identity.offset, length: identity.value.length };
-      const other = owners[0]?.title ?? identity.value;
+      const other = (owners.find(({ boards }) => boards[0] === identity.value) ?? owners[0])?.title ?? identity.value;
       return this.finding('identity-mismatch', place, { source: identity.source, value: identity.value, device: this.device.title, other });
     });
   }
@@ -257,8 +265,9 @@ export class Subject {
     const { format } = this.root;
     const place = { offset: 0, length: this.imageLength };
     if (limit === undefined || !format.startsWith('tplink-')) return [];
-    const parts = this.root.children.filter(({ label }) => label === 'os-image' || label === 'file-system');
-    const length = format === 'tplink-safeloader' ? parts.reduce((sum, part) => sum + part.length, 0) : this.imageLength;
+    const sizes = this.root.fields.filter(({ name }) => /^partition\.(os-image|file-system|firmware)$/.test(name));
+    const sizeOf = (value: unknown): number => Number(/size (0x[0-9a-f]+)/.exec(String(value))?.[1] ?? 0);
+    const length = format === 'tplink-safeloader' ? sizes.reduce((sum, { value }) => sum + sizeOf(value), 0) : this.imageLength;
     return length <= limit ? [] : [this.finding('image-too-big', place, { length, limit, where: 'the firmware partition' })];
   }
 
@@ -267,15 +276,16 @@ export class Subject {
     const findings: Finding[] = [];
     const { kernel, device } = this;
     const { kernel: room } = device.sizes;
-    if (kernel !== undefined && room !== undefined && device.flags['KERNEL_IN_UBI'] !== '1' && kernel.length > room) {
-      findings.push(this.finding('kernel-too-big', kernel, { length: kernel.length, limit: room, where: 'the kernel partition' }));
+    const length = tarMemberLength(this.root, 'kernel') ?? kernel?.length ?? 0;
+    if (kernel !== undefined && room !== undefined && device.flags['KERNEL_IN_UBI'] !== '1' && length > room) {
+      findings.push(this.finding('kernel-too-big', kernel, { length, limit: room, where: 'the kernel partition' }));
     }
     const limit = kernelLimits[device.profile];
     const isOkli = kernel?.fields.some(({ name, value }) => name === 'magic' && value === okliMagic) === true;
     if (kernel !== undefined && limit !== undefined && !isOkli && kernel.length > limit.limit) {
       findings.push(this.finding('kernel-too-big', kernel, { length: kernel.length, limit: limit.limit, where: `the boot loader (${limit.source})` }));
     }
-    const packed = kernel === undefined ? undefined : allLayers(kernel).find(({ format }) => format === 'lzma');
+    const packed = allLayers(this.root).find(({ format, label }) => format === 'lzma' && label === 'kernel');
     const dictionary = packed?.fields.find(({ name }) => name === 'dictionaryLength');
     const largest = dictionaryLimit(steps);
     if (packed !== undefined && dictionary !== undefined && largest !== undefined && Number(dictionary.value) > largest) {

@@ -169,7 +169,10 @@ export function sysupgradeVerdict(subject: Subject): Verdict {
   if (inspection.status === 'broken') {
     return verdict('bricks', `Nothing on the way stops this broken image: ${damageOf(subject)}.`, damageFindings(subject), right);
   }
-  if (foreign.length > 0) return verdict('bricks', `The running system would take it, but ${foreign[0]?.message}.`, foreign, right);
+  if (foreign.length > 0) {
+    const findings = [...foreign, ...fit.match.misfits.map((misfit) => subject.misfitFinding(misfit))];
+    return verdict('bricks', `The running system would take it, but ${foreign[0]?.message}.`, findings, right);
+  }
   if (inspection.status === 'unknown') return verdict('unknown', 'owimg does not recognise the file.', [], 'owimg formats lists what it reads.');
   if (fit.answer === 'no') return misfitVerdict(subject, fit, verdict, right);
   const sizes = subject.sizeFindings(fit);

@@ -50,8 +50,6 @@ export function tftpVerdict(subject: Subject): Verdict {
     return say('unknown', `How the boot loader of ${device.title} takes an image over the network is not recorded.`, { next });
   }
   if (inspection.status === 'unknown') return say('unknown', 'owimg does not recognise the file.', { next });
-  const foreign = subject.foreignFindings();
-  if (foreign.length > 0) return say('bricks', `${foreign[0]?.message}.`, { findings: foreign, next });
   const blocks = Math.floor(subject.length / blockLength) + 1;
   const rollover =
     blocks > largestBlock ? [subject.finding('block-rollover', { offset: largestBlock * blockLength, length: 0 }, { length: subject.length, blocks })] : [];
@@ -66,17 +64,21 @@ export function tftpVerdict(subject: Subject): Verdict {
     return say('refused', `${reason} But ${lowerFirst(renamed.message)}: it would find nothing to fetch.`, { assumes, findings: [renamed, ...rollover], next });
   };
   const wanted = own === undefined ? wantedKind(records) : 'recovery';
+  const fit = own ?? subject.best(wanted === 'sysupgrade' ? ['sysupgrade', 'both'] : ['factory', 'both']);
+  const wrong = fit?.answer === 'no' ? misfit(subject, fit, assumes) : undefined;
+  if (wrong?.outcome === 'refused' && wanted !== 'initramfs' && wanted !== 'kernel') return wrong;
+  const foreign = subject.foreignFindings();
+  if (foreign.length > 0) return say('bricks', `${foreign[0]?.message}.`, { findings: foreign, next });
   if (wanted === 'initramfs' || wanted === 'kernel') {
     if (subject.initramfs?.answer === 'yes' && subject.isKernelAlone) {
       return taken('boots', 'It is built as the initramfs image that this loader starts from RAM; nothing is stored.');
     }
     return say('unknown', 'The loader is known to start an initramfs image, which this is not.', { assumes, findings: rollover, next });
   }
-  const fit = own ?? subject.best(wanted === 'sysupgrade' ? ['sysupgrade', 'both'] : ['factory', 'both']);
   if (fit === undefined || wanted === 'stock') {
     return say('unknown', 'The loader is known to take the vendor firmware; what else it takes is not recorded.', { assumes, next });
   }
-  if (fit.answer === 'no') return misfit(subject, fit, assumes);
+  if (wrong !== undefined) return wrong;
   if (fit.answer === 'unknown') {
     return say('unknown', `The loader wants ${fit.image.name}, whose recipe owimg does not know in full.`, { assumes, next });
   }

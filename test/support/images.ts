@@ -3,6 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { fwtool } from '../../formats/fwtool.ts';
+import type { Format, Reading } from '../../src/core/format.ts';
+import { Budget } from '../../src/core/limits.ts';
 
 const folder = fileURLToPath(new URL('../images/', import.meta.url));
 
@@ -46,3 +48,15 @@ export function withMetadata(image: Uint8Array, metadata: Metadata): Uint8Array 
   // In front of the JSON stand a version and flags, both 0.
   return joined(bare, fwtool.build?.({ image: bare, chunks: [{ type: metadataType, data: joined(new Uint8Array(8), json) }] }) as Uint8Array);
 }
+
+/** What a format's builder makes of the values that stand at `offset` once they are changed, with all around it as it was. */
+export function rebuilt<Input>(format: Format<Input>, image: Uint8Array, change: (input: Input) => Partial<Input>, offset = 0): Uint8Array {
+  const window = image.subarray(offset);
+  const reading = format.parse(window, { unpack: false, deep: false, budget: new Budget() }) as Reading<Input>;
+  const input = reading.input?.() as Input;
+  const built = format.build?.({ ...input, ...change(input) }) as Uint8Array;
+  return joined(image.subarray(0, offset), built, window.subarray(reading.length));
+}
+
+/** Bytes of erased flash. */
+export const erased = (length: number): Uint8Array => new Uint8Array(length).fill(0xff);
