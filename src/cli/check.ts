@@ -23,6 +23,8 @@ interface CheckFlags {
   readonly compat?: string | undefined;
   readonly from?: string | undefined;
   readonly signedOnly?: true | undefined;
+  readonly region?: string | undefined;
+  readonly stock?: string | undefined;
   readonly json?: true | undefined;
   readonly ndjson?: true | undefined;
 }
@@ -63,6 +65,12 @@ async function run(paths: readonly string[], flags: CheckFlags, io: Console): Pr
   if (flags.compat !== undefined && !/^\d+\.\d+$/.test(flags.compat)) {
     throw new OwimgError('bad-usage', `Cannot use "${flags.compat}" as a compat version: expected two numbers, as 1.1`);
   }
+  if (flags.region !== undefined && !/^[a-z]{2}$/i.test(flags.region)) {
+    throw new OwimgError('bad-usage', `Cannot use "${flags.region}" as a region: expected two letters, as EU`);
+  }
+  if (flags.stock !== undefined && !/^v?\d+(\.\d+)*/i.test(flags.stock)) {
+    throw new OwimgError('bad-usage', `Cannot use "${flags.stock}" as a version of vendor firmware: expected numbers, as 1.1.01`);
+  }
   const [{ formats }, { checkContext }, { loadDeviceFacts }, { checkJson }] = await Promise.all([
     import('../../formats/index.ts'),
     import('../check.ts'),
@@ -71,7 +79,7 @@ async function run(paths: readonly string[], flags: CheckFlags, io: Console): Pr
   ]);
   const facts = await loadDeviceFacts();
   const device = flags.device === undefined ? undefined : await namedDevice(facts, flags.device);
-  const running = { board: flags.from, compatVersion: flags.compat, signedOnly: flags.signedOnly };
+  const running = { board: flags.from, compatVersion: flags.compat, signedOnly: flags.signedOnly, region: flags.region, stockVersion: flags.stock };
   const context = checkContext(formats, facts);
   const progress = new Progress(io);
   const results: CheckResult[] = [];
@@ -108,6 +116,8 @@ export function addCheck(program: Command, io: Console, done: (status: number) =
     .option('--compat <x.y>', 'compat version of the running system')
     .option('--from <board>', 'what the running system calls itself')
     .option('--signed-only', 'the running system takes signed images only')
+    .option('--region <xx>', 'the region that the device was sold for: EU, US')
+    .option('--stock <version>', 'version of the vendor firmware on the device')
     .option('--json', 'one JSON object, an array for several files (docs/schema/check.schema.json)')
     .option('--ndjson', 'one JSON object a line')
     .addHelpText(

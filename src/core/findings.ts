@@ -457,6 +457,43 @@ export const findingKinds = {
     (a) => `The running system takes signed images only; ${a.present}`,
     'Use the signed image from whoever built the running system.',
   ),
+  'vendor-signature-missing': kind<{ version: string; from: string; source: string }>(
+    'error',
+    'The vendor firmware wants a signature',
+    (a) => `Version ${a.version} of the vendor firmware takes only what the vendor has signed (from ${a.from} on), and this is not: ${a.source}`,
+    'Nothing can be repaired in the file. Go back to an older vendor firmware first where that is possible, or take the other way on the page of your device.',
+  ),
+  'vendor-version-too-old': kind<{ version: string; since: string; source: string }>(
+    'error',
+    'The vendor firmware is too old for this image',
+    (a) => `The vendor firmware is ${a.version}; images like this are taken from ${a.since} on: ${a.source}`,
+    'Update the vendor firmware first, then install.',
+  ),
+  'region-mismatch': kind<{ wanted: string; regions: string }>(
+    'error',
+    'The image is for another region',
+    (a) => `The image is for ${a.regions}, the device was sold for ${a.wanted}`,
+    'The vendor web page will say "18005", "illegal file type" or "not supported". Take the factory image of your region, or the boot loader recovery, which often does not look.',
+  ),
+  'dictionary-too-big': kind<{ length: number; limit: number }>(
+    'error',
+    'The LZMA dictionary is too big for the boot loader',
+    (a) => `The kernel was packed with a dictionary of ${a.length} bytes; the boot loader of this device has room for ${a.limit}`,
+    'The boot loader will say "LZMA ERROR 1" and not start the kernel. Build the image by the recipe of this device, which limits the dictionary.',
+  ),
+  'file-name-not-asked': kind<{ name: string; wanted: string }>(
+    'warning',
+    'The boot loader asks for another file name',
+    (a) => `The boot loader asks for ${a.wanted} and takes no other name; this file is called ${a.name}`,
+    'Nothing is wrong with the file: offer it under the name that is asked for.',
+  ),
+  'dump-in-front': kind<{ format: string; offset: number }>(
+    'error',
+    'Something stands in front of the firmware',
+    (a) =>
+      `The firmware (${a.format}) begins only at ${a.offset} (${hexOffset(a.offset)}); what stands in front of it (a header, or a boot loader as in a dump of the whole flash) would come where the firmware belongs`,
+    "Cut off what stands in front of the firmware and what stands behind it, and check the rest again. A dump holds the data of one single device: never write another one's.",
+  ),
   'name-too-long': kind<{ length: number; limit: number }>(
     'warning',
     'The file name is too long for the vendor web page',

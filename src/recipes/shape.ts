@@ -115,6 +115,13 @@ class Folding {
         return [...shapes, this.#ubi(step)];
       case 'append-uImage-fakehdr':
         return [...shapes, { what: 'layer', format: 'uimage', fields: {}, inside: [], step }];
+      case 'prepend-dtb-uImage':
+        // The tree in a uImage of its own. The padding behind the kernel was counted without it: where the next thing begins is left open.
+        return [
+          { what: 'layer', format: 'uimage', fields: {}, inside: [{ what: 'layer', format: 'dtb', fields: {}, inside: [], step }], step },
+          { what: 'data', label: 'kernel' },
+          ...shapes,
+        ];
       case 'append-avm-fakeroot':
         return [...shapes, { what: 'layer', format: 'squashfs', fields: {}, inside: [], step }, { what: 'gap', unit: 256, before: 0 }];
       case 'append-squashfs-fakeroot-be':

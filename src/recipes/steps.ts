@@ -41,6 +41,7 @@ export const skippedSteps: ReadonlySet<string> = new Set([
   'append-teltonika-metadata',
   'cameo-tag',
   'check-size',
+  'create-uImage-dtb',
   'ls-clean',
   'pad-rootfs',
   'patch-cmdline',

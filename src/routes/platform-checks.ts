@@ -2,14 +2,22 @@
  * What a target's own check (`platform_check_image` in target/linux/<target>/base-files/lib/upgrade/platform.sh) accepts, and
  * which targets demand metadata.
  */
-import type { Layer } from '../core/types.ts';
+import type { Finding, Layer } from '../core/types.ts';
 import type { Device } from '../devices/facts.ts';
-import type { Subject } from './subject.ts';
+import { allLayers, type Subject, tarMemberLength } from './subject.ts';
 
 /** `broken`: not even --force gets past it. `noBackup`: the settings cannot be kept. */
 export type PlatformAnswer =
   | { readonly ok: true; readonly noBackup?: true; readonly trx?: true }
-  | { readonly ok: false; readonly says: string; readonly why: string; readonly broken?: true }
+  | {
+      readonly ok: false;
+      readonly says: string;
+      readonly why: string;
+      readonly broken?: true;
+      readonly trx?: true;
+      /** It is this hardware under another of its names. */
+      readonly renamed?: true;
+    }
   | { readonly ok: null; readonly why: string };
 
 /** Targets on which REQUIRE_IMAGE_METADATA is not set when the image is checked. */
@@ -53,7 +61,9 @@ const nand: Rule = (subject) => {
   const accepted = [board, board.replace(',', '_')];
   if (subject.running.board === undefined) accepted.push(...device.images.flatMap(({ tarDirectory }) => tarDirectory?.replace('sysupgrade-', '') ?? []));
   if (accepted.includes(directory)) return { ok: true };
-  return { ok: false, says, why: `its directory is sysupgrade-${directory}, the running system looks for sysupgrade-${board.replace(',', '_')}` };
+  const why = `its directory is sysupgrade-${directory}, the running system looks for sysupgrade-${board.replace(',', '_')}`;
+  const own = [device.profile, device.boardName, ...device.boards].flatMap((name) => (name === undefined ? [] : [name, name.replace(',', '_')]));
+  return own.includes(directory) ? { ok: false, says, why, renamed: true } : { ok: false, says, why };
 };
 
 /** `fit_check_image`: a FIT whose hashes are right. */
@@ -78,11 +88,24 @@ const broadcom: Rule = (subject) => {
     const says = 'Invalid image type. Please use firmware specific for this device.';
     return { ok: false, says, why: `it is a ${root.format}, not a TRX, CHK or CyberTAN image`, broken: true };
   }
-  return { ok: true, trx: true };
+  const trx = allLayers(root).find(({ format }) => format === 'trx');
+  const damaged = root.format !== 'tplink-safeloader' && (trx === undefined || subject.inspection.findings.some(isTrxError));
+  if (!damaged) return { ok: true, trx: true };
+  const says =
+    root.format === 'trx' ? 'Invalid (corrupted?) TRX firmware' : `No valid TRX firmware in the ${root.format === 'netgear-chk' ? 'CHK' : 'CyberTAN'} image`;
+  return { ok: false, says, why: 'the TRX is damaged or incomplete', broken: true, trx: true };
 };
 
+const isTrxError = ({ layer, severity }: Finding): boolean => severity === 'error' && (layer === 'trx' || layer === 'netgear-chk' || layer === 'cybertan');
+
 /** RedBoot boards look for the first letters of a sysupgrade tar. */
-const redboot: Rule = ({ root }) => {
+const redboot: Rule = ({ root, device }) => {
+  const block = device.sizes.block ?? 65_536;
+  const length = tarMemberLength(root, 'kernel') ?? 0;
+  if (root.format === 'sysupgrade-tar' && length % block !== 0) {
+    const says = `'kernel' size is not a multiple of block size 0x${block.toString(16)}! Abort.`;
+    return { ok: false, says, why: `its kernel has ${length} bytes` };
+  }
   if (root.format === 'sysupgrade-tar') return { ok: true };
   return { ok: false, says: 'Unknown image format, aborting!', why: `it is a ${root.format}, not a sysupgrade tar` };
 };

@@ -1,4 +1,5 @@
 /** Booted from RAM by the boot loader, without being written. */
+import { ramLimits } from './loader-limits.ts';
 import { damageOf, fileWord, seeDevice, verdictMaker } from './maker.ts';
 import type { Subject } from './subject.ts';
 import type { Verdict } from './verdict.ts';
@@ -21,6 +22,26 @@ export function ramVerdict(subject: Subject): Verdict {
   }
   if (initramfs.answer === 'unknown') {
     return say('unknown', 'owimg does not know the recipe of this device’s initramfs image in full.'.replace('’', "'"), { next: seeDevice(subject) });
+  }
+  const limit = ramLimits[device.profile];
+  const tooBig = limit !== undefined && subject.imageLength > limit.limit;
+  const findings = [
+    ...(tooBig
+      ? [
+          subject.finding(
+            'kernel-too-big',
+            { offset: 0, length: subject.imageLength },
+            { length: subject.imageLength, limit: limit.limit, where: `the boot loader (${limit.source})` },
+          ),
+        ]
+      : []),
+    ...subject.kernelFindings(device.initramfs).filter(({ code }) => code === 'dictionary-too-big'),
+  ];
+  if (findings.length > 0) {
+    return say('refused', `The loader would stop while it unpacks it, nothing is written: ${findings[0]?.message}.`, {
+      findings,
+      next: 'Build a smaller initramfs image.',
+    });
   }
   const assumes = ['the kernel carries its root file system inside (an initramfs), and the load address is free on this loader'];
   const reason = 'It is built like the initramfs image of this device. Nothing is stored: it is gone with the power, and so are its settings.';

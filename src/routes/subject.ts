@@ -4,6 +4,7 @@ import type { Finding, Identity, Inspection, Layer, Range } from '../core/types.
 import type { Device, DeviceFacts, DeviceImage, ImageRole } from '../devices/facts.ts';
 import { type FormatRoles, type Match, type Misfit, matchShape } from '../recipes/match.ts';
 import { type Shape, stepNumber, stepWords } from '../recipes/shape.ts';
+import { kernelLimits } from './loader-limits.ts';
 import { type ImageMetadata, readMetadata } from './metadata.ts';
 
 /** What is known of the device that stands on the table, beyond its model. */
@@ -14,6 +15,10 @@ export interface Running {
   readonly compatVersion?: string | undefined;
   /** It takes signed images only. */
   readonly signedOnly?: boolean | undefined;
+  /** The region that the device was sold for: `EU`, `US`. */
+  readonly region?: string | undefined;
+  /** Version of the vendor's firmware on the device. */
+  readonly stockVersion?: string | undefined;
 }
 
 /** How well the file fits one of the device's images. */
@@ -48,6 +53,17 @@ export interface Context {
   readonly devicesOf: (board: string) => readonly Device[];
 }
 
+/** A kernel for a second loader, which has none of the first one's limits. */
+const okliMagic = '0x4f4b4c49';
+
+/** The largest LZMA dictionary that a kernel recipe allows, where it is told: the boot loader has no room for more. */
+function dictionaryLimit(steps: readonly string[]): number | undefined {
+  const bits = steps.map((step) => /^lzma(?:-d| -d)(\d+)$/.exec(step)?.[1]).find((found) => found !== undefined);
+  return bits === undefined ? undefined : 2 ** Number(bits);
+}
+
+const isMetadataStep = (step: string): boolean => /^append-(\S+-)?metadata$/.test(step);
+
 export function answerOf({ misfits, unknownSteps, agreements }: Match): Fit['answer'] {
   if (misfits.length > 0) return 'no';
   return unknownSteps.length > 0 || agreements === 0 ? 'unknown' : 'yes';
@@ -58,6 +74,14 @@ const namingSources = ['dtb.compatible', 'sysupgrade-tar.board', 'supported_devi
 
 export function allLayers(layer: Layer): Layer[] {
   return [layer, ...layer.children.flatMap(allLayers)];
+}
+
+/** The length of a member of a sysupgrade tar; `undefined` in other files. */
+export function tarMemberLength(root: Layer, part: string): number | undefined {
+  if (root.format !== 'sysupgrade-tar') return undefined;
+  const name = root.fields.find((field) => field.name.endsWith('].name') && String(field.value).endsWith(`/${part}`))?.name;
+  const length = root.fields.find((field) => field.name === name?.replace('].name', '].length'))?.value;
+  return length === undefined ? undefined : Number(length);
 }
 
 export class Subject {
@@ -132,6 +156,13 @@ export class Subject {
     return !this.hasRootfs && (this.inspection.kind === 'kernel' || this.inspection.kind === 'initramfs');
   }
 
+  /** The boot loader that the vendor's images for the web page carry, and the firmware behind it. */
+  get loaderInside(): { readonly finding: Finding; readonly firmware: Layer } | undefined {
+    const finding = this.inspection.findings.find(({ code, layer }) => code === 'bootloader-inside' && layer === this.root.format);
+    const firmware = this.root.children.find(({ label }) => label === 'firmware');
+    return finding === undefined || firmware === undefined ? undefined : { finding, firmware };
+  }
+
   /** A finding about this image on this device, at a place in the file. */
   finding(...args: Parameters<typeof finding>): Finding {
     return { ...finding(...args), layer: this.root.format };
@@ -154,7 +185,12 @@ export class Subject {
     return namingSources.flatMap((name) => {
       const identities = this.inspection.identities.filter(({ source }) => source === name || source === `fwtool.new_${name}` || source === `fwtool.${name}`);
       const named = identities.map((identity) => ({ identity, owners: this.#owners(identity.value) }));
-      if (named.some(({ identity, owners }) => this.#isOwn(identity.value) || (name === 'dtb.compatible' && this.#sharesTree(owners)))) return [];
+      const isTree = name === 'dtb.compatible';
+      const agrees = ({ identity: { value }, owners }: (typeof named)[number]): boolean => {
+        if (isTree && this.#isOtherTree(value, owners)) return false;
+        return this.#isOwn(value) || (isTree && this.#sharesTree(owners));
+      };
+      if (named.some(agrees)) return [];
       return named.filter(({ owners }) => owners.length > 0).slice(0, 1);
     });
   }
@@ -163,6 +199,13 @@ export class Subject {
     const { devicesOf } = this.context;
     const owners = devicesOf(value);
     return owners.length > 0 ? owners : devicesOf(value.replace('_', ','));
+  }
+
+  /** Devices may list each other's names in their metadata; a device tree is for the one that it is named after. */
+  #isOtherTree(value: string, owners: readonly Device[]): boolean {
+    const { profile, boards, dts } = this.device;
+    if (boards[0] === value || dts === undefined) return false;
+    return owners.some((other) => other.profile !== profile && other.boards[0] === value && other.dts !== undefined && other.dts !== dts);
   }
 
   #isOwn(value: string): boolean {
@@ -181,9 +224,28 @@ export class Subject {
   foreignFindings(): Finding[] {
     return this.foreignIdentities.map(({ identity, owners }) => {
       const place = { offset: identity.offset, length: identity.value.length };
-      const other = owners[0]?.title ?? identity.value;
+      const other = (owners.find(({ boards }) => boards[0] === identity.value) ?? owners[0])?.title ?? identity.value;
       return this.finding('identity-mismatch', place, { source: identity.source, value: identity.value, device: this.device.title, other });
     });
+  }
+
+  /** The file is shorter than the flash layout that TP-Link's header names and the image for the vendor's page and loader fills. */
+  unpaddedFinding({ image }: Fit): Finding | undefined {
+    const { root, device } = this;
+    const fills = image.steps.some((step) => /^tplink-v[12]-image/.test(step) && !/ (sysupgrade|-s)\b/.test(step));
+    const expected = root.fields.find(({ name }) => name === 'flashLength')?.value;
+    if (!fills || !/^tplink-v[12]$/.test(root.format) || typeof expected !== 'number' || this.imageLength >= expected) return undefined;
+    const args = { what: 'The length of the image', expected: String(expected), actual: String(this.imageLength), device: device.title };
+    return this.finding('layout-mismatch', { offset: 0, length: this.imageLength }, args);
+  }
+
+  /** What tells an image for sysupgrade from one for the vendor's page that has the same header. */
+  sysupgradeFinding(fit: Fit): Finding | undefined {
+    const appended = this.root.children.find(({ format }) => format === 'fwtool');
+    const carriesMetadata = ({ image, answer }: Fit): boolean => image.role !== 'sysupgrade' && answer === 'yes' && image.steps.some(isMetadataStep);
+    if (appended === undefined || this.fits.some(carriesMetadata)) return this.unpaddedFinding(fit);
+    const args = { what: 'What is appended', expected: 'nothing', actual: 'metadata for sysupgrade', device: this.device.title };
+    return this.finding('layout-mismatch', { offset: appended.offset, length: appended.length }, args);
   }
 
   /** The limit that a recipe sets for its image, where nothing is put around it afterwards. */
@@ -193,7 +255,7 @@ export class Subject {
     const at = words.findLastIndex(([name]) => name === 'check-size');
     if (at < 0) return undefined;
     const after = words.slice(at + 1).map(([name]) => name as string);
-    if (after.some((name) => !name.startsWith('append-') || !name.endsWith('metadata'))) return undefined;
+    if (!after.every(isMetadataStep)) return undefined;
     const given = words[at]?.[1];
     return given === undefined ? sizes.image : stepNumber(given);
   }
@@ -206,18 +268,51 @@ export class Subject {
       const args = { length: this.imageLength, limit, where: 'the firmware partition' };
       findings.push(this.finding('image-too-big', { offset: limit, length: this.imageLength - limit }, args));
     }
-    const kernel = this.kernel;
-    const { kernel: room } = this.device.sizes;
-    if (kernel !== undefined && room !== undefined && this.device.flags['KERNEL_IN_UBI'] !== '1' && kernel.length > room) {
-      findings.push(this.finding('kernel-too-big', kernel, { length: kernel.length, limit: room, where: 'the kernel partition' }));
+    findings.push(...this.#headerSizeFindings(), ...this.kernelFindings(this.device.kernel));
+    return findings;
+  }
+
+  /** TP-Link's images, of which no recipe says a limit: what lies in flash is the file itself, or what a SafeLoader file holds. */
+  #headerSizeFindings(): Finding[] {
+    const { image: limit } = this.device.sizes;
+    const { format } = this.root;
+    const place = { offset: 0, length: this.imageLength };
+    if (limit === undefined || !format.startsWith('tplink-')) return [];
+    const sizes = this.root.fields.filter(({ name }) => /^partition\.(os-image|file-system|firmware)$/.test(name));
+    const sizeOf = (value: unknown): number => Number(/size (0x[0-9a-f]+)/.exec(String(value))?.[1] ?? 0);
+    const length = format === 'tplink-safeloader' ? sizes.reduce((sum, { value }) => sum + sizeOf(value), 0) : this.imageLength;
+    return length <= limit ? [] : [this.finding('image-too-big', place, { length, limit, where: 'the firmware partition' })];
+  }
+
+  /** What the boot loader cannot take of the kernel, however it came into flash or RAM. */
+  kernelFindings(steps: readonly string[]): Finding[] {
+    const findings: Finding[] = [];
+    const { kernel, device } = this;
+    const { kernel: room } = device.sizes;
+    const length = tarMemberLength(this.root, 'kernel') ?? kernel?.length ?? 0;
+    if (kernel !== undefined && room !== undefined && device.flags['KERNEL_IN_UBI'] !== '1' && length > room) {
+      findings.push(this.finding('kernel-too-big', kernel, { length, limit: room, where: 'the kernel partition' }));
+    }
+    const limit = kernelLimits[device.profile];
+    const isOkli = kernel?.fields.some(({ name, value }) => name === 'magic' && value === okliMagic) === true;
+    if (kernel !== undefined && limit !== undefined && !isOkli && kernel.length > limit.limit) {
+      findings.push(this.finding('kernel-too-big', kernel, { length: kernel.length, limit: limit.limit, where: `the boot loader (${limit.source})` }));
+    }
+    const packed = allLayers(this.root).find(({ format, label }) => format === 'lzma' && label === 'kernel');
+    const dictionary = packed?.fields.find(({ name }) => name === 'dictionaryLength');
+    const largest = dictionaryLimit(steps);
+    if (packed !== undefined && dictionary !== undefined && largest !== undefined && Number(dictionary.value) > largest) {
+      const place = { offset: dictionary.offset, length: dictionary.length };
+      findings.push(this.finding('dictionary-too-big', place, { length: Number(dictionary.value), limit: largest }));
     }
     return findings;
   }
 
   /** The kernel's container in the file, as far as its length is known. */
   get kernel(): Layer | undefined {
-    const labelled = allLayers(this.root).find(({ label }) => label === 'kernel');
-    const first = this.pieces[0];
-    return labelled ?? (first !== undefined && this.context.kernels.has(first.format) ? first : undefined);
+    const [first] = this.pieces;
+    if (first !== undefined && this.context.kernels.has(first.format)) return first;
+    const labelled = allLayers(this.root).filter(({ label }) => label === 'kernel' || label === 'os-image');
+    return labelled.find(({ format }) => this.context.kernels.has(format)) ?? labelled[0];
   }
 }

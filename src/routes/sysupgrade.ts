@@ -1,5 +1,6 @@
 /** What a running OpenWrt would say to the image, and whether what it then writes would boot. */
 import type { Finding } from '../core/types.ts';
+import { damageFindings, damageOf, unwrapAdvice } from './maker.ts';
 import { type Compat, compareCompat } from './metadata.ts';
 import { platformCheck, requiresMetadata } from './platform-checks.ts';
 import type { Fit, Subject } from './subject.ts';
@@ -60,7 +61,7 @@ export function replay(subject: Subject): Replay {
     refusals.push(subject.finding('metadata-missing', metadataPlace(subject), { required: 'what is there names no devices ("Invalid image metadata")' }));
   } else if (!metadata.supported.includes(subject.board)) {
     deviceOk = false;
-    renamed = isThisHardware(subject);
+    renamed = isThisHardware(subject) && subject.foreignFindings().length === 0 && subject.best(['sysupgrade', 'both', 'disk'])?.answer !== 'no';
     const names = { device: subject.board, now: metadata.supported.join(', ') };
     const other = { device: subject.board, supported: metadata.supported.join(', ') };
     refusals.push(
@@ -75,14 +76,17 @@ export function replay(subject: Subject): Replay {
     else withoutSettings = found;
   }
   const platform = platformCheck(subject);
-  if (platform.ok === false) refusals.push(subject.finding('platform-check-failed', whole(subject), { says: platform.says, why: platform.why }));
+  if (platform.ok === false) {
+    refusals.push(subject.finding('platform-check-failed', whole(subject), { says: platform.says, why: platform.why }));
+    renamed = platform.renamed === true && refusals.length === 1;
+  }
   const broken = platform.ok === false && platform.broken === true;
   return {
     validation: {
       tests: {
         fwtool_signature: signatureOk,
         fwtool_device_match: deviceOk,
-        ...(platform.ok === true && platform.trx === true ? { trx_valid: subject.inspection.status !== 'broken' } : {}),
+        ...(platform.ok !== null && platform.trx === true ? { trx_valid: platform.ok } : {}),
       },
       valid: refusals.length === 0 && withoutSettings === undefined,
       forceable: !broken,
@@ -115,6 +119,27 @@ function assumptions(subject: Subject, refusals: readonly Finding[]): string[] {
 
 const file = (subject: Subject): string => subject.name ?? 'FILE';
 
+/** What would come of `sysupgrade -F`, where that is certain. */
+function forcedWords(subject: Subject, fit: Fit, foreign: readonly Finding[]): string {
+  const { root, context, inspection } = subject;
+  // A gzip is unpacked and a disk is written whole, whatever the checks said.
+  if (root.format === 'gzip' || context.roles.disks.has(root.format)) return '';
+  const deadly = foreign.length > 0 || fit.match.misfits.some(({ what }) => what === 'layer') || (fit.answer === 'yes' && subject.sizeFindings(fit).length > 0);
+  if (deadly) return ' Do not force it: it would be written, and not boot.';
+  return inspection.status === 'broken' ? ` Do not force it: the file is damaged (${damageOf(subject)}).` : '';
+}
+
+/** The right content in the wrong wrapper: packed where the bare image is wanted, or unpacked where the packed one is. */
+function packedAdvice(subject: Subject): string | undefined {
+  const { root, context, metadata } = subject;
+  if (metadata.state !== 'absent') return undefined;
+  const isPacked = ({ shape }: Fit): boolean => shape[0]?.what === 'layer' && shape[0].format === 'gzip';
+  const own = subject.fits.find(({ image }) => image.role === 'sysupgrade' || image.role === 'disk');
+  if (own === undefined || !isPacked(own)) return unwrapAdvice(subject);
+  if (!context.roles.disks.has(root.format) && root.format !== 'gzip') return undefined;
+  return `Use ${own.image.name} as it was published, packed: its metadata stands behind the packed bytes and is lost when somebody unpacks or packs it again.`;
+}
+
 /** The verdict for LuCI and `sysupgrade` on a running OpenWrt. */
 export function sysupgradeVerdict(subject: Subject): Verdict {
   const base = { device: subject.device.profile, route: 'sysupgrade' as const };
@@ -135,17 +160,23 @@ export function sysupgradeVerdict(subject: Subject): Verdict {
   const foreign = subject.foreignFindings();
   if (refusals.length > 0) {
     const [first] = refusals as [Finding];
-    if (renamed && refusals.length === 1 && foreign.length === 0 && inspection.status !== 'broken' && fit.answer === 'yes') {
+    const intact = foreign.length === 0 && inspection.status !== 'broken';
+    if (renamed && refusals.length === 1 && intact && fit.answer === 'yes') {
       const next = `sysupgrade -F -n ${file(subject)} (it overrides the name check only; the settings are lost)`;
       return verdict('refused', 'It is the image of this very hardware, refused only because the device has another name now.', refusals, next);
     }
-    return verdict('refused', `The running system refuses it before anything is written: ${first.message}.`, [...refusals, ...foreign], right);
+    const loader = subject.loaderInside;
+    const findings = [...refusals, ...foreign, ...(loader === undefined ? [] : [loader.finding])];
+    const reason = `The running system refuses it before anything is written: ${first.message}.${forcedWords(subject, fit, foreign)}`;
+    return verdict('refused', reason, findings, packedAdvice(subject) ?? right);
   }
   if (inspection.status === 'broken') {
-    const error = inspection.findings.find(({ severity }) => severity === 'error');
-    return verdict('bricks', `Nothing on the way stops this broken image: ${error?.message ?? 'it is damaged'}.`, [], right);
+    return verdict('bricks', `Nothing on the way stops this broken image: ${damageOf(subject)}.`, damageFindings(subject), right);
   }
-  if (foreign.length > 0) return verdict('bricks', `The running system would take it, but ${foreign[0]?.message}.`, foreign, right);
+  if (foreign.length > 0) {
+    const findings = [...foreign, ...fit.match.misfits.map((misfit) => subject.misfitFinding(misfit))];
+    return verdict('bricks', `The running system would take it, but ${foreign[0]?.message}.`, findings, right);
+  }
   if (inspection.status === 'unknown') return verdict('unknown', 'owimg does not recognise the file.', [], 'owimg formats lists what it reads.');
   if (fit.answer === 'no') return misfitVerdict(subject, fit, verdict, right);
   const sizes = subject.sizeFindings(fit);
@@ -160,7 +191,8 @@ export function sysupgradeVerdict(subject: Subject): Verdict {
     const next = `sysupgrade -n ${file(subject)}`;
     return verdict('installs-without-settings', `It installs, but the settings are lost: ${withoutSettings.message}.`, [withoutSettings], next);
   }
-  const what = `It is built as OpenWrt builds ${fit.image.name} for this device, its metadata names the device, and all its checks pass.`;
+  const named = subject.metadata.state === 'present' ? 'its metadata names the device' : 'this target asks for no metadata';
+  const what = `It is built as OpenWrt builds ${fit.image.name} for this device, ${named}, and all its checks pass.`;
   return verdict('installs', what, [], `sysupgrade ${file(subject)}`);
 }
 
