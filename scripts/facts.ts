@@ -1,47 +1,19 @@
 /**
- * `npm run facts -- DIR`: packs the device facts into src/devices/data/facts.ts. `--check` only compares.
+ * `npm run facts -- [--check] [--commit OPENWRT_COMMIT] DIR`: packs the device facts into src/devices/data/facts.ts. `--check` only compares.
  *
- * DIR holds what an evaluation of an OpenWrt tree gave: `devices.ndjson` (one line a device profile), `tftp-recovery.json`
- * (from commit messages) and `safeloader-boards.json` (the table inside of tplink-safeloader).
+ * DIR holds what `npm run openwrt-facts` wrote: `devices.ndjson` (one line a device profile), `safeloader-boards.json` (the table inside
+ * of tplink-safeloader) and `source.json` (the commit). It may hold `tftp-recovery.json`, records from commit messages that were
+ * read by people; without it, and without the board table, the facts that are packed now keep theirs. docs/facts.md tells more.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { deflateRawSync } from 'node:zlib';
-import type { Device, DeviceFacts, DeviceImage, DeviceSizes, Recovery, SafeloaderBoard } from '../src/devices/facts.ts';
-
-/** A line of devices.ndjson, as far as it is used. */
-interface DeviceLine {
-  readonly target: string;
-  readonly subtarget: string;
-  readonly profile: string;
-  readonly arch: string;
-  readonly title: string;
-  readonly alt_titles: readonly string[];
-  readonly supported_devices: readonly string[];
-  readonly board_name: string | null;
-  readonly compat_version: string;
-  readonly compat_message: string | null;
-  readonly soc: string | null;
-  readonly dts: string | null;
-  readonly sizes: Readonly<Record<string, { readonly bytes: number }>>;
-  readonly flags: Readonly<Record<string, string>>;
-  readonly vars: Readonly<Record<string, string>>;
-  readonly kernel: { readonly steps: readonly string[] } | null;
-  readonly initramfs?: { readonly steps: readonly string[] } | null;
-  readonly images: readonly ImageLine[];
-}
-
-interface ImageLine {
-  readonly name: string;
-  readonly role: DeviceImage['role'];
-  readonly fs: string | null;
-  readonly steps: readonly string[];
-  readonly tar_dir?: string;
-  readonly file: string;
-  readonly tools?: readonly (readonly string[])[];
-}
+import type { Device, DeviceFacts, DeviceSizes, Recovery, SafeloaderBoard } from '../src/devices/facts.ts';
+import { loadDeviceFacts } from '../src/devices/load.ts';
+import type { DeviceLine } from './openwrt-devices.ts';
+import type { BoardRecord } from './safeloader-table.ts';
 
 interface RecoveryRecord {
   readonly in_head: readonly string[];
@@ -54,12 +26,6 @@ interface RecoveryRecord {
   readonly image_kind: NonNullable<Recovery['imageKind']> | null;
   readonly purpose: Recovery['purpose'];
   readonly commit: string;
-}
-
-interface BoardRecord {
-  readonly id: string;
-  readonly support_list: string;
-  readonly partitions: readonly { readonly name: string; readonly base: number; readonly size: number }[];
 }
 
 const sizeNames: Readonly<Record<string, keyof DeviceSizes>> = {
@@ -98,7 +64,7 @@ function recoveryOf(record: RecoveryRecord): Recovery {
   };
 }
 
-function deviceOf(line: DeviceLine, recovery: readonly RecoveryRecord[]): Device {
+function deviceOf(line: DeviceLine, recovery: readonly Recovery[]): Device {
   const sizes = Object.entries(line.sizes).map(([name, { bytes }]) => {
     const key = sizeNames[name];
     if (key === undefined) throw new Error(`${line.profile}: the size ${name} has no name in scripts/facts.ts`);
@@ -127,28 +93,39 @@ function deviceOf(line: DeviceLine, recovery: readonly RecoveryRecord[]): Device
       const commands = tools.filter(([tool]) => !derivedTools.has(tool as string)).map((command) => command.filter((word) => !made.test(word)));
       return { name, role, fs, steps, ...given('tarDirectory', tar_dir), ...(commands.length === 0 ? {} : { commands }) };
     }),
-    recovery: recovery.map(recoveryOf),
+    recovery,
   };
 }
 
-/** All facts from the files in a folder. */
-function readFacts(folder: string): DeviceFacts {
-  const read = (name: string): string => readFileSync(join(folder, name), 'utf8');
-  const json = <T>(name: string): T => JSON.parse(read(name)) as T;
-  const byProfile = new Map<string, RecoveryRecord[]>();
-  for (const record of json<RecoveryRecord[]>('tftp-recovery.json')) {
-    for (const profile of record.in_head) byProfile.set(profile, [...(byProfile.get(profile) ?? []), record]);
+/** How devices are recovered: from the file, or as the present facts tell. */
+async function readRecovery(path: string): Promise<ReadonlyMap<string, readonly Recovery[]>> {
+  if (!existsSync(path)) return new Map((await loadDeviceFacts()).devices.map(({ profile, recovery }) => [profile, recovery]));
+  const byProfile = new Map<string, Recovery[]>();
+  for (const record of JSON.parse(readFileSync(path, 'utf8')) as RecoveryRecord[]) {
+    for (const profile of record.in_head) byProfile.set(profile, [...(byProfile.get(profile) ?? []), recoveryOf(record)]);
   }
-  const lines = read('devices.ndjson').trimEnd().split('\n');
-  const devices = lines.map((line) => JSON.parse(line) as DeviceLine).map((line) => deviceOf(line, byProfile.get(line.profile) ?? []));
-  const { boards } = json<{ boards: BoardRecord[] }>('safeloader-boards.json');
-  const safeloaderBoards: SafeloaderBoard[] = boards.map(({ id, support_list, partitions }) => ({
+  return byProfile;
+}
+
+/** The boards of tplink-safeloader: from the file, or as they are now. */
+async function readSafeloaderBoards(path: string): Promise<readonly SafeloaderBoard[]> {
+  if (!existsSync(path)) return (await loadDeviceFacts()).safeloaderBoards;
+  const { boards } = JSON.parse(readFileSync(path, 'utf8')) as { boards: BoardRecord[] };
+  return boards.map(({ id, support_list, partitions }) => ({
     id,
     supportList: support_list,
     partitions: partitions.map(({ name, base, size }) => ({ name, offset: base, length: size })),
   }));
-  const [environment] = json<{ commit: string }[]>('uboot-env.json');
-  return { source: (environment as { commit: string }).commit, devices, safeloaderBoards };
+}
+
+/** All facts from the files in a folder. */
+async function readFacts(folder: string, commit: string | undefined): Promise<DeviceFacts> {
+  const read = (name: string): string => readFileSync(join(folder, name), 'utf8');
+  const recovery = await readRecovery(join(folder, 'tftp-recovery.json'));
+  const lines = read('devices.ndjson').trimEnd().split('\n');
+  const devices = lines.map((line) => JSON.parse(line) as DeviceLine).map((line) => deviceOf(line, recovery.get(line.profile) ?? []));
+  const source = commit ?? (JSON.parse(read('source.json')) as { openwrt: string }).openwrt;
+  return { source, devices, safeloaderBoards: await readSafeloaderBoards(join(folder, 'safeloader-boards.json')) };
 }
 
 function render(facts: DeviceFacts): string {
@@ -161,11 +138,11 @@ export const packed =
 `;
 }
 
-const { values, positionals } = parseArgs({ options: { check: { type: 'boolean' } }, allowPositionals: true });
+const { values, positionals } = parseArgs({ options: { check: { type: 'boolean' }, commit: { type: 'string' } }, allowPositionals: true });
 const [folder] = positionals;
-if (folder === undefined) throw new Error('Usage: npm run facts -- [--check] DIR');
+if (folder === undefined) throw new Error('Usage: npm run facts -- [--check] [--commit OPENWRT_COMMIT] DIR');
 const path = fileURLToPath(new URL('../src/devices/data/facts.ts', import.meta.url));
-const page = render(readFacts(folder));
+const page = render(await readFacts(folder, values.commit));
 if (values.check !== true) {
   writeFileSync(path, page);
   process.stdout.write(`${page.length} bytes of device facts written to src/devices/data/facts.ts\n`);
