@@ -135,7 +135,8 @@ export interface CheckAnswer extends Checked {
  * @param bytes the whole file
  * @throws OwimgError `device-unknown`, `device-ambiguous`
  *
- * @example
+ * @example In Node
+ * ```ts
  * import { readFile } from 'node:fs/promises';
  * import { check } from 'owimg';
  *
@@ -149,6 +150,7 @@ export interface CheckAnswer extends Checked {
  * // → tftp installs
  * // → ram not-applicable
  * // → disk not-applicable
+ * ```
  */
 export async function check(bytes: Uint8Array, { device: wanted, running, name }: CheckRequest = {}): Promise<CheckAnswer> {
   const [{ checkContext, checkWith }, { findDevice, lookupError }, { loadDeviceFacts }] = await Promise.all([
