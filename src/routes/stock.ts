@@ -9,6 +9,8 @@ import type { Verdict } from './verdict.ts';
 /** TP-Link's pages refuse longer file names (https://github.com/libremesh/libremesh.github.io/issues/15). */
 const nameLimit = 64;
 
+const tarFormat = 'sysupgrade-tar';
+
 /** The verdict for the upgrade page of the vendor's firmware. */
 export function stockVerdict(subject: Subject): Verdict {
   const say = verdictMaker(subject, 'stock');
@@ -40,6 +42,11 @@ export function stockVerdict(subject: Subject): Verdict {
   }
   const foreign = subject.foreignFindings();
   if (foreign.length > 0) return say('bricks', `The header is the right one, but ${foreign[0]?.message}.`, { findings: foreign, next: right });
+  if (fit.answer === 'unknown' && root.format === tarFormat) {
+    const args = { what: 'The file', expected: "the vendor's format", actual: "OpenWrt's sysupgrade tar", device: subject.device.title };
+    const tar = [subject.finding('layout-mismatch', { offset: 0, length: subject.length }, args)];
+    return say('refused', `The page wants what OpenWrt builds as ${fit.image.name}; no vendor's page knows a sysupgrade tar.`, { findings: tar, next: right });
+  }
   if (fit.answer === 'unknown') {
     const [step] = fit.match.unknownSteps;
     const why = step === undefined ? 'it has no header that could be compared' : `owimg does not know the step "${step}" of its recipe`;
