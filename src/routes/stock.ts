@@ -16,7 +16,7 @@ export function stockVerdict(subject: Subject): Verdict {
   const say = verdictMaker(subject, 'stock');
   const { inspection, root } = subject;
   const lock = lockVerdict(subject, 'stock');
-  if (lock !== undefined) return say(lock.outcome, `${lock.finding.message}.`, { findings: [lock.finding], next: lock.advice });
+  if (lock !== undefined) return say(lock.outcome, lock.reason, { findings: [lock.finding], next: lock.advice });
   const fit = subject.best(['factory', 'both', 'factory-initramfs']);
   if (fit === undefined) return withoutFactory(subject, say);
   const right = unwrapAdvice(subject) ?? `Use ${fit.image.name} of ${subject.device.profile} (owimg devices ${subject.device.profile}).`;
@@ -66,7 +66,11 @@ export function stockVerdict(subject: Subject): Verdict {
 function refusedUpload(subject: Subject, say: Say, right: string): Verdict | undefined {
   const { device, length, name } = subject;
   const regions = regionFindings(subject);
-  if (regions.length > 0) return say('refused', `${regions[0]?.message}.`, { findings: regions, next: right });
+  if (regions.length > 0) {
+    const own = device.images.find(({ steps }) => steps.some((step) => step.endsWith(` -C ${subject.running.region?.toUpperCase()}`)));
+    const next = own === undefined ? `OpenWrt builds none for that region. ${seeDevice(subject)}` : `Use ${own.name} of ${device.profile}.`;
+    return say('refused', `${regions[0]?.message}.`, { findings: regions, next });
+  }
   const upload = uploadLimits[device.profile];
   if (upload !== undefined && length > upload.limit) {
     const args = { length, limit: upload.limit, where: `the upload page (${upload.source})` };
