@@ -2,6 +2,7 @@
  * What happened to people, made again: for each class of failure an image with the fault, the device, the way, and the verdict that would
  * have saved the device. docs/incidents.md is the same table for readers.
  */
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { gzipSync, inflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
@@ -18,7 +19,7 @@ import { type FindingCode, formats, inspect } from '../src/index.ts';
 import type { Running } from '../src/routes/subject.ts';
 import type { Outcome, Route } from '../src/routes/verdict.ts';
 import { readFixtureFile } from './support/fixtures.ts';
-import { erased, joined, loadImage, rebuilt, withMetadata, withoutMetadata } from './support/images.ts';
+import { erased, imageNames, joined, loadImage, rebuilt, withMetadata, withoutMetadata } from './support/images.ts';
 
 type Bytes = Uint8Array<ArrayBufferLike>;
 
@@ -433,7 +434,7 @@ const incidents: Readonly<Record<string, readonly Incident[]>> = {
       running: { region: 'US' },
       outcome: 'refused',
       code: 'region-mismatch',
-      words: ['The image is for none, EU, the device was sold for US (55530000)'],
+      words: ['The image is for anywhere, EU, the device was sold for US (55530000)', 'Use factory-us.bin'],
     },
     {
       reference: 'freifunk-gluon/gluon#3259',
@@ -523,7 +524,7 @@ const incidents: Readonly<Record<string, readonly Incident[]>> = {
       running: { stockVersion: '5.6.15' },
       outcome: 'bricks',
       code: 'vendor-signature-missing',
-      words: ['AirOS 5.5'],
+      words: ['bricked like this', 'AirOS 5.5'],
     },
     {
       reference: 'openwrt/openwrt#689',
@@ -816,6 +817,21 @@ const incidents: Readonly<Record<string, readonly Incident[]>> = {
       words: ['the boot loader', 'takes 1572864', 'issues/2645'],
     },
     {
+      reference: 'openwrt/openwrt#4249',
+      story: 'D-Link DWR-921 and other JBoot routers: a kernel above 2048k freezes the loader',
+      image: 'hootoo_ht-tm05-sysupgrade.bin',
+      change: (image) => {
+        const filler = ({ data }: { data: Bytes }) => new Uint8Array(data.length + 33 * 65_536).fill(0x5a);
+        const slice = rebuilt(uimage, withoutMetadata(image), (input) => ({ magic: 0x27051956, compression: 0, data: filler(input) }));
+        return withMetadata(slice, { supported_devices: ['dlink,dwr-921-c1'] });
+      },
+      device: 'dlink_dwr-921-c1',
+      route: 'sysupgrade',
+      outcome: 'bricks',
+      code: 'kernel-too-big',
+      words: ['takes 2097152', 'issues/4249'],
+    },
+    {
       reference: 'openwrt/openwrt#9319',
       story: 'EA8500: the kernel outgrew its partition',
       image: 'linksys_ea8500-sysupgrade.bin',
@@ -1042,6 +1058,14 @@ describe.each(Object.entries(incidents))('%s', (_, cases) => {
   test('has incidents of at least three places', () => {
     expect(new Set(cases.map(({ reference }) => reference)).size).toBeGreaterThanOrEqual(3);
   });
+});
+
+test('test/images/README.md tells of every image, with its digest', () => {
+  const page = readFileSync(new URL('images/README.md', import.meta.url), 'utf8');
+  for (const name of imageNames) {
+    const row = page.split('\n').find((line) => line.startsWith(`| \`${name}\` |`));
+    expect(row, name).toContain(createHash('sha256').update(loadImage(name)).digest('hex'));
+  }
 });
 
 test('docs/incidents.md tells of every incident', () => {

@@ -12,8 +12,8 @@ const tplinkCode = (region: string): string =>
 
 const tplinkLetters = (code: string): string => String.fromCharCode(Number.parseInt(code.slice(0, 2), 16), Number.parseInt(code.slice(2, 4), 16));
 
-/** `US`, or `none` for devices without a region. */
-const regionName = (code: string): string => (/^0+$/.test(code) ? 'none' : tplinkLetters(code));
+/** `US`; devices that are sold everywhere have a code of their own. */
+const regionName = (code: string): string => (/^0+$/.test(code) ? 'anywhere' : tplinkLetters(code));
 
 const texts = (layer: Layer, name: string): string[] => [layer.fields.find((field) => field.name === name)?.value ?? []].flat().map(String);
 

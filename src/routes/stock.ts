@@ -9,12 +9,14 @@ import type { Verdict } from './verdict.ts';
 /** TP-Link's pages refuse longer file names (https://github.com/libremesh/libremesh.github.io/issues/15). */
 const nameLimit = 64;
 
+const tarFormat = 'sysupgrade-tar';
+
 /** The verdict for the upgrade page of the vendor's firmware. */
 export function stockVerdict(subject: Subject): Verdict {
   const say = verdictMaker(subject, 'stock');
   const { inspection, root } = subject;
   const lock = lockVerdict(subject, 'stock');
-  if (lock !== undefined) return say(lock.outcome, `${lock.finding.message}.`, { findings: [lock.finding], next: lock.advice });
+  if (lock !== undefined) return say(lock.outcome, lock.reason, { findings: [lock.finding], next: lock.advice });
   const fit = subject.best(['factory', 'both', 'factory-initramfs']);
   if (fit === undefined) return withoutFactory(subject, say);
   const right = unwrapAdvice(subject) ?? `Use ${fit.image.name} of ${subject.device.profile} (owimg devices ${subject.device.profile}).`;
@@ -40,6 +42,11 @@ export function stockVerdict(subject: Subject): Verdict {
   }
   const foreign = subject.foreignFindings();
   if (foreign.length > 0) return say('bricks', `The header is the right one, but ${foreign[0]?.message}.`, { findings: foreign, next: right });
+  if (fit.answer === 'unknown' && root.format === tarFormat) {
+    const args = { what: 'The file', expected: "the vendor's format", actual: "OpenWrt's sysupgrade tar", device: subject.device.title };
+    const tar = [subject.finding('layout-mismatch', { offset: 0, length: subject.length }, args)];
+    return say('refused', `The page wants what OpenWrt builds as ${fit.image.name}; no vendor's page knows a sysupgrade tar.`, { findings: tar, next: right });
+  }
   if (fit.answer === 'unknown') {
     const [step] = fit.match.unknownSteps;
     const why = step === undefined ? 'it has no header that could be compared' : `owimg does not know the step "${step}" of its recipe`;
@@ -59,7 +66,11 @@ export function stockVerdict(subject: Subject): Verdict {
 function refusedUpload(subject: Subject, say: Say, right: string): Verdict | undefined {
   const { device, length, name } = subject;
   const regions = regionFindings(subject);
-  if (regions.length > 0) return say('refused', `${regions[0]?.message}.`, { findings: regions, next: right });
+  if (regions.length > 0) {
+    const own = device.images.find(({ steps }) => steps.some((step) => step.endsWith(` -C ${subject.running.region?.toUpperCase()}`)));
+    const next = own === undefined ? `OpenWrt builds none for that region. ${seeDevice(subject)}` : `Use ${own.name} of ${device.profile}.`;
+    return say('refused', `${regions[0]?.message}.`, { findings: regions, next });
+  }
   const upload = uploadLimits[device.profile];
   if (upload !== undefined && length > upload.limit) {
     const args = { length, limit: upload.limit, where: `the upload page (${upload.source})` };

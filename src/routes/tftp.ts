@@ -35,7 +35,7 @@ export function tftpVerdict(subject: Subject): Verdict {
   const { device, inspection } = subject;
   const next = seeDevice(subject);
   const lock = lockVerdict(subject, 'tftp');
-  if (lock !== undefined) return say(lock.outcome, `${lock.finding.message}.`, { findings: [lock.finding], next: lock.advice });
+  if (lock !== undefined) return say(lock.outcome, lock.reason, { findings: [lock.finding], next: lock.advice });
   const limit = recoveryLimits[device.profile];
   if (limit !== undefined && subject.length > limit.limit) {
     const args = { length: subject.length, limit: limit.limit, where: `the boot loader's recovery (${limit.source})` };

@@ -90,6 +90,7 @@ export function compareVersions(a: string, b: string): number {
 
 export interface LockVerdict {
   readonly outcome: 'refused' | 'bricks';
+  readonly reason: string;
   readonly finding: Finding;
   readonly advice: string;
 }
@@ -106,13 +107,14 @@ export function lockVerdict(subject: Subject, way: 'stock' | 'tftp'): LockVerdic
   const version = subject.running.stockVersion;
   if (lock === undefined || version === undefined || isSigned(subject)) return undefined;
   const { outcome, advice, source, from, since } = lock;
+  if (since === undefined ? from !== undefined && compareVersions(version, from) < 0 : compareVersions(version, since) >= 0) return undefined;
   const place = { offset: 0, length: 0 };
-  if (since !== undefined) {
-    if (compareVersions(version, since) >= 0) return undefined;
-    return { outcome, advice, finding: subject.finding('vendor-version-too-old', place, { version, since, source }) };
-  }
-  if (from !== undefined && compareVersions(version, from) < 0) return undefined;
-  return { outcome, advice, finding: subject.finding('vendor-signature-missing', place, { version, from: from ?? 'the first one', source }) };
+  const finding =
+    since === undefined
+      ? subject.finding('vendor-signature-missing', place, { version, from: from ?? 'the first one', source })
+      : subject.finding('vendor-version-too-old', place, { version, since, source });
+  const seen = outcome === 'bricks' ? ' Not all of them check before they write: devices have been bricked like this.' : '';
+  return { outcome, reason: `${finding.message}.${seen}`, finding, advice };
 }
 
 /** What is taken for granted of the vendor firmware where its version was not told. */
