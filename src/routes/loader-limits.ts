@@ -32,7 +32,7 @@ export const kernelLimits: Readonly<Record<string, Limit>> = {
   'ravpower_rp-wd03': hootooKernel,
 };
 
-/** By profile: an image that is started from RAM. The first of these is the largest that was seen to start, the other the smallest that was not. */
+/** By profile: an image that is started from RAM. MR16: one byte less than what was seen to fail; Archer C7 v2: the largest that was seen to start. */
 export const ramLimits: Readonly<Record<string, Limit>> = {
   meraki_mr16: { limit: 5_610_217, source: issue(11109) },
   'tplink_archer-c7-v2': { limit: 5_557_717, source: issue(19795) },
