@@ -304,7 +304,11 @@ export const fat: Format = {
     { title: 'Linux include/uapi/linux/msdos_fs.h', url: 'https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/msdos_fs.h' },
     { title: 'dosfstools mkfs.fat', url: 'https://github.com/dosfstools/dosfstools/blob/v4.2/src/mkfs.fat.c' },
   ],
-  limitations: ['Clusters that no file uses are taken for free; whether the tables call them so is not compared.', 'exFAT is another format and not read.'],
+  limitations: [
+    'Clusters that no file uses are taken for free; whether the tables call them so is not compared.',
+    'Files and directories behind the first 512.',
+    'exFAT is another format and not read.',
+  ],
 
   detect(bytes): Confidence {
     if (bytes.length < wide.length) return 'no';

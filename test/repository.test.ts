@@ -90,6 +90,18 @@ describe('lint enforces the arrows', () => {
       'noNodejsModules',
     ],
     ['core may not use Buffer', 'src/core/zz-arrow.ts', 'export const x = Buffer.alloc(1);\n', 'Use Uint8Array'],
+    [
+      'a recipe may not import a verdict',
+      'src/recipes/zz-arrow.ts',
+      "import { checkWith } from '../check.ts';\n\nexport const x = checkWith;\n",
+      'imports only src/devices and src/core',
+    ],
+    [
+      'a way of flashing may not import the engine',
+      'src/routes/zz-arrow.ts',
+      "import { sliceId } from '../inspect.ts';\n\nexport const x = sliceId;\n",
+      'imports only src/recipes',
+    ],
     ['only the commands may import commander', 'src/io/zz-arrow.ts', "import { Command } from 'commander';\n\nexport const x = Command;\n", 'only in src/cli'],
     [
       'only the text report may import cli-table3',

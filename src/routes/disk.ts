@@ -22,7 +22,8 @@ export function diskVerdict(subject: Subject): Verdict {
     return say('bricks', `${findings[0]?.message}.`, { findings, next });
   }
   if (!fits.some(({ answer }) => answer === 'yes')) return say('unknown', 'It is a disk image, but not built as the one of this device.', { next });
-  if (names.length === 0) return say('unknown', 'It is a disk image, but nothing in it names the device that it is for.', { next });
+  const tree = inspection.identities.some(({ source, value }) => source === 'dtb.compatible' && subject.device.boards.includes(value));
+  if (names.length === 0 && !tree) return say('unknown', 'It is a disk image, but nothing in it names the device that it is for.', { next });
   const unpack = root.format === 'gzip' ? `gunzip -c ${fileWord(subject)} | dd of=/dev/DISK bs=4M` : `dd if=${fileWord(subject)} of=/dev/DISK bs=4M`;
   return say('installs', 'It is a disk image built as the one of this device; all on the disk is overwritten.', {
     assumes: ['the disk is at least as large as the image'],
