@@ -4,12 +4,14 @@
  *
  * A case depends on the seed and its number alone: `--seed S --only N` runs one again.
  */
+
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { allLayers } from '../src/core/layers.ts';
 import { inspect } from '../src/index.ts';
 import { fixtures, readFixture } from '../test/support/fixtures.ts';
-import { allLayers, strayChildren, tilingProblems } from '../test/support/layers.ts';
+import { strayChildren, tilingProblems } from '../test/support/layers.ts';
 import { randomFrom } from '../test/support/random.ts';
 import { startWorker } from './worker.ts';
 

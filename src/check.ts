@@ -2,7 +2,9 @@
  * The pre-flash guard: what each way of flashing would do with an image on a device. Decides from the image's layers, the
  * device's recipes and the rules in `routes/`; the image's own metadata alone never suffices.
  */
+
 import type { AnyFormat } from './core/format.ts';
+import { allLayers } from './core/layers.ts';
 import type { Identity, Inspection, Layer } from './core/types.ts';
 import type { Device, DeviceFacts } from './devices/facts.ts';
 import { devicesByIdentity } from './devices/lookup.ts';
@@ -12,7 +14,7 @@ import { diskVerdict } from './routes/disk.ts';
 import { mtdVerdict } from './routes/mtd.ts';
 import { ramVerdict } from './routes/ram.ts';
 import { stockVerdict } from './routes/stock.ts';
-import { allLayers, type Context, type DeviceShapes, type Running, Subject } from './routes/subject.ts';
+import { type Context, type DeviceShapes, type Running, Subject } from './routes/subject.ts';
 import { type FirmwareValidation, replay, sysupgradeVerdict } from './routes/sysupgrade.ts';
 import { tftpVerdict } from './routes/tftp.ts';
 import { type Route, routes, type Verdict } from './routes/verdict.ts';

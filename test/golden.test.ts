@@ -7,8 +7,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { allLayers } from '../src/core/layers.ts';
 import { type FindingCode, formats, type Inspection, inspect, type Layer } from '../src/index.ts';
-import { allLayers, tilingProblems } from './support/layers.ts';
+import { tilingProblems } from './support/layers.ts';
 
 const golden = fileURLToPath(new URL('../../shared/golden/', import.meta.url));
 const present = existsSync(golden);

@@ -1,10 +1,11 @@
 /** What holds for every format and every fixture. A new format gets these tests by its fixtures alone. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { allLayers } from '../src/core/layers.ts';
 import { Budget } from '../src/core/limits.ts';
 import { type FindingCode, findingKinds, formats, type Inspection, inspect } from '../src/index.ts';
 import { fixtureFolders, fixtureReadme, fixtures, readFixture } from './support/fixtures.ts';
-import { allLayers, strayChildren, tilingProblems } from './support/layers.ts';
+import { silentUnknowns, strayChildren, tilingProblems } from './support/layers.ts';
 import { randomFrom } from './support/random.ts';
 
 const formatOf = (id: string) => formats.find((format) => format.id === id);
@@ -14,6 +15,7 @@ function expectWellFormed(result: Inspection): void {
   const layers = allLayers(result.root as NonNullable<Inspection['root']>);
   expect(layers.flatMap(tilingProblems)).toEqual([]);
   expect(layers.flatMap(strayChildren)).toEqual([]);
+  expect(layers.flatMap(silentUnknowns)).toEqual([]);
   for (const entry of result.findings) expect(entry.length).toBeGreaterThanOrEqual(0);
 }
 

@@ -11,10 +11,10 @@ import { trx } from '../formats/trx.ts';
 import { netgearSum } from '../src/core/checksums.ts';
 import type { AnyFormat } from '../src/core/format.ts';
 import { hexBytes, toBytes } from '../src/core/hex.ts';
+import { allLayers } from '../src/core/layers.ts';
 import { Budget } from '../src/core/limits.ts';
 import { type Inspection, inspect } from '../src/index.ts';
 import { fixtures, readFixture } from './support/fixtures.ts';
-import { allLayers } from './support/layers.ts';
 
 function fixture(path: string): Uint8Array {
   const found = fixtures.find(({ format, file }) => `${format}/${file}` === path);

@@ -6,9 +6,9 @@ import { linksysFooter } from '../formats/linksys-footer.ts';
 import { znbgTrailer } from '../formats/znbg-trailer.ts';
 import type { AnyFormat } from '../src/core/format.ts';
 import { latin1 } from '../src/core/hex.ts';
+import { allLayers } from '../src/core/layers.ts';
 import { inspect } from '../src/index.ts';
 import { fixtures, readFixture } from './support/fixtures.ts';
-import { allLayers } from './support/layers.ts';
 
 function fixture(path: string): Uint8Array {
   const found = fixtures.find(({ format, file }) => `${format}/${file}` === path);

@@ -4,7 +4,7 @@
  * A code is kebab-case, noun first, and never changes once released; the words may. Formats and the engine
  * choose a code and give its arguments; the sentences are made here and nowhere else.
  */
-import { hexBytes, hexOffset, printable } from './hex.ts';
+import { bytesText, hexBytes, hexOffset, printable } from './hex.ts';
 import type { Range, Severity } from './types.ts';
 
 type Arguments = Readonly<Record<string, string | number>>;
@@ -26,6 +26,12 @@ interface Mismatch extends Record<string, string> {
   expected: string;
   actual: string;
 }
+
+/** `1 byte is`, `2 bytes are`. */
+const number = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
+
+const nobodyUnderstands = (a: { length: number; found: string }): string =>
+  a.length === 1 ? `Nobody understands this byte: ${a.found}` : `Nobody understands these ${a.length} bytes; they begin with ${a.found}`;
 
 const again = 'Download or build the file again and compare its SHA-256 with the published one.';
 
@@ -73,7 +79,8 @@ export const findingKinds = {
   'length-beyond-end': kind<{ field: string; claimed: number; available: number; missing: number }>(
     'error',
     'A length reaches beyond the end',
-    (a) => `Cannot read all of ${a.field}: it should have ${a.claimed} bytes but only ${a.available} are left, ${a.missing} are missing`,
+    (a) =>
+      `Cannot read all of ${a.field}: it should have ${bytesText(a.claimed)} but only ${number(a.available, 'is', 'are')} left, ${number(a.missing, 'is', 'are')} missing`,
     `The file is cut off, or the length is damaged. ${again}`,
   ),
   'length-understated': kind<{ field: string; claimed: number; actual: number }>(
@@ -85,7 +92,7 @@ export const findingKinds = {
   'header-truncated': kind<{ what: string; length: number; available: number }>(
     'error',
     'The file ends inside a header',
-    (a) => `Cannot read ${a.what} of ${a.length} bytes: only ${a.available} are left`,
+    (a) => `Cannot read ${a.what} of ${bytesText(a.length)}: only ${number(a.available, 'is', 'are')} left`,
     `The file is cut off. ${again}`,
   ),
   'structure-invalid': kind<{ what: string; expected: string; actual: string | number }>(
@@ -98,7 +105,7 @@ export const findingKinds = {
     'error',
     'A magic number is wrong',
     (a) => `The magic number of ${a.what} is wrong: expected ${a.expected}, found ${a.actual}, while all that follows fits`,
-    'No boot loader will recognise this ("Bad Magic Number"). The file is damaged or its bytes were swapped. Do not flash it.',
+    'Whatever reads it on the device (a boot loader, sysupgrade, the vendor page) will not recognise it; U-Boot says "Bad Magic Number". The file is damaged or its bytes were swapped. Do not flash it.',
   ),
   'magic-unusual': kind<{ what: string; actual: string }>(
     'warning',
@@ -134,31 +141,40 @@ export const findingKinds = {
   'data-unknown': kind<{ length: number; found: string }>(
     'warning',
     'Bytes that no format explains',
-    (a) => `Nobody understands these ${a.length} bytes; they begin with ${a.found}`,
+    nobodyUnderstands,
+    'They may be a part that owimg does not know, or damage: no check of owimg speaks for them. Compare the SHA-256 of the file with the published one.',
+  ),
+  'data-unexplained': kind<{ length: number; found: string }>('note', 'Bytes inside of a layer that no format explains', nobodyUnderstands),
+  'data-prepended': kind<{ length: number; what: string }>(
+    'note',
+    'Bytes were put in front of a finished image',
+    (a) =>
+      `${number(a.length, 'byte was', 'bytes were')} put in front after the image was finished: the checksum of what is appended (${a.what}) is right for what follows`,
+    'A vendor\'s header, which the boot loader or the vendor page takes off. sysupgrade does not, and would say "Image metadata not present".',
   ),
   'data-trailing': kind<{ length: number; format: string }>(
     'warning',
     'Bytes behind the end of the image',
-    (a) => `${a.length} bytes lie behind the end of the image (${a.format}) and belong to nothing`,
+    (a) => `${number(a.length, 'byte lies', 'bytes lie')} behind the end of the image (${a.format}) and ${a.length === 1 ? 'belongs' : 'belong'} to nothing`,
     'Something was appended after the image was made. Vendor pages that compare lengths refuse such a file.',
   ),
   'start-displaced': kind<{ what: string; at: number; missing: number; surplus: number }>(
     'error',
     'The image begins in the wrong place',
     (a) =>
-      `The ${a.what} at ${hexOffset(a.at)} stands on no erase-block boundary: ${a.missing} bytes are missing in front of the image, or ${a.surplus} are too many`,
+      `The ${a.what} at ${hexOffset(a.at)} stands on no erase-block boundary: ${number(a.missing, 'byte is', 'bytes are')} missing in front of the image, or ${number(a.surplus, 'is', 'are')} too many`,
     'A header or boot loader was cut off at the wrong place, or something was put in front. Written to flash like this the kernel or its settings will not be found. Use the original file.',
   ),
   'metadata-displaced': kind<{ length: number }>(
     'error',
     'Metadata is not at the end',
-    (a) => `Metadata is there, but ${a.length} bytes follow it, so OpenWrt will not find it`,
+    (a) => `Metadata is there, but ${number(a.length, 'byte follows', 'bytes follow')} it, so OpenWrt will not find it`,
     'OpenWrt will say "Image metadata not present". Something appended bytes (a mail gateway, dd with padding). Use the original file.',
   ),
   'trailer-displaced': kind<{ what: string; length: number }>(
     'error',
     'A trailer is not at the end',
-    (a) => `${a.what} is there, but ${a.length} bytes of filler follow it, so the vendor's upgrade will not find it`,
+    (a) => `${a.what} is there, but ${number(a.length, 'byte of filler follows', 'bytes of filler follow')} it, so the vendor's upgrade will not find it`,
     'The vendor page will refuse this file. Something filled it up after it was made (dd with padding, a mirror). Use the original file.',
   ),
   'metadata-invalid': kind<{ reason: string }>(
@@ -223,7 +239,7 @@ export const findingKinds = {
   'archive-without-firmware': kind<{ count: number }>(
     'error',
     'No firmware in the archive',
-    (a) => `None of the ${a.count} members of the archive is firmware`,
+    (a) => (a.count === 1 ? 'The only member of the archive is no firmware' : `None of the ${a.count} members of the archive is firmware`),
     'This is another download (release notes, a tool). Get the one with the image.',
   ),
   'unpacking-stopped': kind<{ reason: string }>(
@@ -295,7 +311,7 @@ export const findingKinds = {
   'rootfs-truncated': kind<{ claimed: number; available: number; missing: number }>(
     'error',
     'The root file system is cut off',
-    (a) => `The file system needs ${a.claimed} bytes but only ${a.available} are there, ${a.missing} are missing`,
+    (a) => `The file system needs ${a.claimed} bytes but only ${number(a.available, 'is', 'are')} there, ${number(a.missing, 'is', 'are')} missing`,
     `The file is cut off. A device would boot and fail to mount its root. Do not flash it. ${again}`,
   ),
   'partition-beyond-end': kind<{ partition: string; claimed: number; available: number }>(

@@ -70,10 +70,14 @@ export function toBytes(text: string): Uint8Array {
   return bytes;
 }
 
-/** `15.2 MiB`, `512 bytes`. */
+/** `1 byte`, `15936 bytes`: exactly. */
+export function bytesText(length: number): string {
+  return length === 1 ? '1 byte' : `${length} bytes`;
+}
+
+/** `15.2 MiB`, `512 bytes`: for people. */
 export function byteCount(length: number): string {
-  if (length === 1) return '1 byte';
-  if (length < 1024) return `${length} bytes`;
+  if (length < 1024) return bytesText(length);
   const units = ['KiB', 'MiB', 'GiB', 'TiB'];
   let value = length;
   let unit = '';

@@ -2,6 +2,7 @@
 import { styleText } from 'node:util';
 import Table from 'cli-table3';
 import { byteCount, hexOffset } from '../core/hex.ts';
+import { allLayers } from '../core/layers.ts';
 import type { Field, Finding, Identity, Inspection, Layer, Range, Region, RegionKind, Severity } from '../core/types.ts';
 import type { InspectedImage } from './json.ts';
 import { counted, kindNames, statusSentence } from './words.ts';
@@ -68,10 +69,6 @@ export function wrap(text: string, width: number, first = ''): string {
 }
 
 const end = (range: Range): number => range.offset + range.length;
-
-function allLayers(layer: Layer): Layer[] {
-  return [layer, ...layer.children.flatMap(allLayers)];
-}
 
 /** A table without lines around it. */
 function table(widths: readonly number[], rightAligned: readonly number[], rows: readonly (readonly string[])[]): string {
