@@ -578,6 +578,20 @@ export const findingKinds = {
     (a) => `The kernel has ${a.length} bytes, ${a.percent} % of the ${a.limit} that there is room for`,
     'The next kernel will not fit. See whether the device has a newer layout.',
   ),
+
+  // An answer that reports made of findings could not show otherwise.
+  'verdict-negative': kind<{ name: string; message: string }>(
+    'error',
+    'The verdict is no',
+    (a) => `${a.name}: ${a.message}`,
+    'owimg check FILE --device D tells all ways of flashing, and what to type next.',
+  ),
+  'verdict-open': kind<{ name: string; message: string }>(
+    'warning',
+    'owimg cannot tell',
+    (a) => `${a.name}: ${a.message}`,
+    'Never read it as good. Name the device, or see docs/formats.md for what is read.',
+  ),
 } as const;
 
 export type FindingCode = keyof typeof findingKinds;
