@@ -2,11 +2,18 @@
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-/** @param outdir from the project's folder; somewhere in it, so that the packages are found */
-export async function bundleForNode(outdir: string): Promise<void> {
+/** Packages in CommonJS that were bundled ask for Node's own modules. */
+const requireForPackages = "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);";
+
+/**
+ * @param outdir from the project's folder; somewhere in it, so that the packages are found
+ * @param what `action`: the GitHub action, with the packages inside
+ */
+export async function bundleForNode(outdir: string, what: 'package' | 'action' = 'package'): Promise<void> {
+  const isAction = what === 'action';
   await build({
     absWorkingDir: fileURLToPath(new URL('../', import.meta.url)),
-    entryPoints: ['bin/owimg.ts', 'src/index.ts', 'src/cli/audit-worker.ts'],
+    entryPoints: [...(isAction ? ['bin/action.ts'] : ['bin/owimg.ts', 'src/index.ts']), 'src/cli/audit-worker.ts'],
     outdir,
     outbase: '.',
     // src/cli/audit-pool.ts looks for its worker beside itself.
@@ -16,10 +23,10 @@ export async function bundleForNode(outdir: string): Promise<void> {
     format: 'esm',
     platform: 'node',
     target: 'node20',
-    packages: 'external',
+    ...(isAction ? { banner: { js: requireForPackages }, minifyWhitespace: true, minifySyntax: true } : { packages: 'external' as const }),
     // "#platform" is ours, not a package: it goes into the bundle.
     alias: { '#platform': './src/platform/node.ts' },
-    sourcemap: true,
+    sourcemap: !isAction,
     logLevel: 'warning',
   });
 }

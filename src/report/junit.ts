@@ -1,5 +1,5 @@
 /** JUnit XML, which GitLab and Jenkins show: a suite a file, a case a question. What cannot be told is an error, never a skipped case. */
-import { create } from 'xmlbuilder2';
+import XMLBuilder from 'fast-xml-builder';
 import type { CiCase, CiFile } from './ci.ts';
 
 /** XML 1.0 has no way to write most control characters. */
@@ -9,24 +9,25 @@ const printable = (text: string): string =>
 
 const textOf = ({ message, next }: CiCase): string => printable(next === undefined ? message : `${message}\n${next}`);
 
+const xml = new XMLBuilder({ ignoreAttributes: false, attributeNamePrefix: '@', format: true, suppressEmptyNode: true });
+
+/** A node with what is wrong, for an answer that is not good. */
+function complaint(entry: CiCase): object {
+  const node = (type: string): object => ({ '@message': printable(entry.message), '@type': type, '#text': textOf(entry) });
+  if (entry.answer === 'passed') return {};
+  return entry.answer === 'failed' ? { failure: node('failed') } : { error: node('cannot tell') };
+}
+
 /** The report on all files. */
 export function renderJunit(files: readonly CiFile[]): string {
   const count = (answer: CiCase['answer'], of: readonly CiFile[]): number => of.flatMap(({ cases }) => cases).filter((entry) => entry.answer === answer).length;
   const total = (of: readonly CiFile[]): number => of.reduce((sum, { cases }) => sum + cases.length, 0);
-  const root = create({ version: '1.0', encoding: 'UTF-8' }).ele('testsuites', {
-    name: 'owimg',
-    tests: total(files),
-    failures: count('failed', files),
-    errors: count('open', files),
-  });
-  for (const file of files) {
+  const counts = (of: readonly CiFile[]): object => ({ '@tests': total(of), '@failures': count('failed', of), '@errors': count('open', of) });
+  const suites = files.map((file) => {
     const name = printable(file.path);
-    const suite = root.ele('testsuite', { name, tests: file.cases.length, failures: count('failed', [file]), errors: count('open', [file]), skipped: 0 });
-    for (const entry of file.cases) {
-      const made = suite.ele('testcase', { name: printable(entry.name), classname: name });
-      if (entry.answer === 'failed') made.ele('failure', { message: printable(entry.message), type: 'failed' }).txt(textOf(entry));
-      if (entry.answer === 'open') made.ele('error', { message: printable(entry.message), type: 'cannot tell' }).txt(textOf(entry));
-    }
-  }
-  return `${root.end({ prettyPrint: true })}\n`;
+    const cases = file.cases.map((entry) => ({ '@name': printable(entry.name), '@classname': name, ...complaint(entry) }));
+    return { '@name': name, ...counts([file]), '@skipped': 0, testcase: cases };
+  });
+  const root = { '?xml': { '@version': '1.0', '@encoding': 'UTF-8' }, testsuites: { '@name': 'owimg', ...counts(files), testsuite: suites } };
+  return xml.build(root);
 }
