@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Command } from '@commander-js/extra-typings';
 import { OwimgError } from '../core/errors.ts';
 import { byteCount } from '../core/hex.ts';
-import { inspect } from '../index.ts';
+import { formats, inspect } from '../index.ts';
 import { readFile } from '../io/read-file.ts';
 import { exitCode } from '../report/exit-code.ts';
 import { type InspectResult, renderJson, renderNdjson } from '../report/json.ts';
@@ -12,6 +12,8 @@ import type { Console } from './console.ts';
 import { Progress } from './progress.ts';
 
 const tool = { name: 'owimg', version };
+
+const compressed: ReadonlySet<string> = new Set(formats.filter(({ role }) => role === 'compressed').map(({ id }) => id));
 
 interface InspectFlags {
   readonly json?: true | undefined;
@@ -38,6 +40,7 @@ async function run(paths: readonly string[], flags: InspectFlags, io: Console): 
   if (flags.json === true && flags.ndjson === true) throw new OwimgError('bad-usage', 'Cannot print --json and --ndjson at once', 'Choose one of them.');
   const progress = new Progress(io);
   const results: InspectResult[] = [];
+  let printed = false;
   for (const [index, path] of paths.entries()) {
     progress.step(paths.length > 1 ? `reading ${path} (${index + 1} of ${paths.length})` : `reading ${path}`);
     const result = await inspectFile(path, flags.deep === true, progress);
@@ -48,7 +51,9 @@ async function run(paths: readonly string[], flags: InspectFlags, io: Console): 
     else if ('error' in result) io.err(`owimg: ${result.error.message}\n       ${result.error.hint}\n`);
     else if (flags.json !== true) {
       const { renderText } = await import('../report/text.ts');
-      io.out(`${index > 0 ? '\n' : ''}${renderText(result, { columns: io.columns, colour: io.colour })}`);
+      const packed = flags.deep === true ? new Set<string>() : compressed;
+      io.out(`${printed ? '\n' : ''}${renderText(result, { columns: io.columns, colour: io.colour, packed })}`);
+      printed = true;
     }
   }
   if (flags.json === true) io.out(renderJson(results, tool));
@@ -79,7 +84,7 @@ export function addInspect(program: Command, io: Console, done: (status: number)
     .option('--ndjson', 'one JSON object a line')
     .addHelpText(
       'after',
-      '\nExit status: 0 well-formed, 1 broken, 2 wrong use, 3 not recognised, 4 not readable\n\nExample: owimg inspect openwrt-squashfs-sysupgrade.bin',
+      '\nExit status: 0 well-formed, 1 broken, 2 wrong use, 3 not recognised,\n4 not readable\n\nExample: owimg inspect openwrt-squashfs-sysupgrade.bin',
     )
     .action(async (paths, flags) => done(await run(paths, flags, io)));
 }
