@@ -1,8 +1,10 @@
 /**
  * `npm run build`: dist/ from the sources.
  *
- * - dist/bin/owimg.js, dist/src/index.js: for Node; the packages stay imports. One file and a few chunks instead of
- *   sixty modules, because loading them one by one would take longer than checking an image does.
+ * - dist/bin/owimg.js: the command, with the packages in it. One file and a few chunks instead of sixty modules and
+ *   thirty files of packages, because finding and loading them one by one takes longer than checking an image does.
+ *   Not minified: that gains nothing more, and stack traces stay readable.
+ * - dist/src/index.js: the library for Node; the packages stay imports.
  * - dist/browser/index.js: the library for browsers, everything in one file.
  * - dist/types: declarations.
  */
@@ -10,26 +12,34 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { type BuildOptions, build } from 'esbuild';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 process.chdir(root);
 rmSync('dist', { recursive: true, force: true });
 
-await build({
-  entryPoints: ['bin/owimg.ts', 'src/index.ts'],
-  outdir: 'dist',
+const forNode = {
   outbase: '.',
   bundle: true,
-  splitting: true,
   format: 'esm',
   platform: 'node',
   target: 'node20',
-  packages: 'external',
   // "#platform" is ours, not a package: it goes into the bundle.
   alias: { '#platform': './src/platform/node.ts' },
   sourcemap: true,
+} as const satisfies BuildOptions;
+
+await build({
+  ...forNode,
+  entryPoints: ['bin/owimg.ts'],
+  outdir: 'dist',
+  splitting: true,
+  chunkNames: 'bin/[name]-[hash]',
+  // The packages in CommonJS ask for Node's modules by require.
+  banner: { js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);" },
 });
+
+await build({ ...forNode, entryPoints: ['src/index.ts'], outdir: 'dist', packages: 'external' });
 
 await build({
   entryPoints: ['src/index.ts'],
