@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -111,7 +111,7 @@ describe('owimg inspect', () => {
   });
 
   test('does not let a file steer the terminal', async () => {
-    const image = new Uint8Array(await (await import('node:fs/promises')).readFile(broken));
+    const image = new Uint8Array(readFileSync(broken));
     image.set(new TextEncoder().encode('\x1b[2J\x07'), 32);
     const { out } = await owimg(['inspect', file('escape.bin', image)]);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not be there
@@ -139,7 +139,7 @@ describe('owimg inspect', () => {
 
   test.runIf(process.getuid?.() !== 0)('exits 4 for a file it may not read', async () => {
     const path = file('secret.bin', 'x');
-    (await import('node:fs')).chmodSync(path, 0);
+    chmodSync(path, 0);
     expect((await owimg(['inspect', path])).status).toBe(4);
   });
 
@@ -202,6 +202,7 @@ describe('owimg inspect', () => {
     ['no file', ['inspect']],
     ['an unknown option', ['inspect', '--nonsense', 'x']],
     ['an unknown command', ['nonsense']],
+    ['standard input given twice', ['inspect', '-', '-']],
     ['two forms of output', ['inspect', '--json', '--ndjson', 'x']],
   ])('exits 2 for %s', async (_, args) => {
     const { status, out, err } = await owimg(args);
@@ -217,6 +218,14 @@ describe('owimg inspect', () => {
     expect(out.replaceAll(/\s+/g, ' ')).toContain('The file name says ".chk", but the content is flash-slice (sysupgrade)');
     expect(status).toBe(0);
   });
+});
+
+test('a sysupgrade image that was cut off behind its kernel is not called sound', async () => {
+  const cut = readFileSync(sound).subarray(0, 15_000);
+  const { status, out } = await owimg(['inspect', file('openwrt-squashfs-sysupgrade.bin', cut)]);
+  expect(out.replaceAll(/\s+/g, ' ')).toContain('kernel without a root file system, doubtful: 1 warning');
+  expect(out.replaceAll(/\s+/g, ' ')).toContain('or its end is missing');
+  expect(status).toBe(0);
 });
 
 test('owimg formats lists every format with its sources', async () => {

@@ -38,6 +38,7 @@ async function inspectFile(path: string, deep: boolean, progress: Progress): Pro
 
 async function run(paths: readonly string[], flags: InspectFlags, io: Console): Promise<number> {
   if (flags.json === true && flags.ndjson === true) throw new OwimgError('bad-usage', 'Cannot print --json and --ndjson at once', 'Choose one of them.');
+  if (paths.indexOf('-') !== paths.lastIndexOf('-')) throw new OwimgError('bad-usage', 'Cannot read standard input twice', 'Give "-" once.');
   const progress = new Progress(io);
   const results: InspectResult[] = [];
   let printed = false;
