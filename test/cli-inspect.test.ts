@@ -119,6 +119,21 @@ describe('owimg inspect', () => {
     expect(out).toContain('\\x1b[2J\\x07');
   });
 
+  test('does not let a name steer the terminal', async () => {
+    const { err } = await owimg(['inspect', join(folder, 'fw\x1b[2J.bin')]);
+    expect(err).toContain('fw\\x1b[2J.bin": no such file');
+    expect(err).not.toContain('\x1b');
+  });
+
+  test('says what it is at on the terminal of a person, for a file that takes long', async () => {
+    const path = file('long.bin', '');
+    truncateSync(path, 8 * 1024 ** 2);
+    const { err } = await owimg(['inspect', path], { interactive: true });
+    // Each line is put over the one before, and the last one is wiped off.
+    expect(err.split('\r\x1b[K').slice(-2)).toEqual([expect.stringMatching(/^inspecting .* …$/), '']);
+    expect((await owimg(['inspect', path])).err).toBe('');
+  });
+
   test.each([
     ['no such file', 'nowhere.bin', 'no such file'],
     ['a directory', '.', 'it is a directory'],

@@ -8,10 +8,13 @@ import { readFile } from '../io/read-file.ts';
 import { exitCode } from '../report/exit-code.ts';
 import { type InspectResult, renderJson, renderNdjson } from '../report/json.ts';
 import { version } from '../version.ts';
-import type { Console } from './console.ts';
+import { type Console, sayError } from './console.ts';
 import { Progress } from './progress.ts';
 
 const tool = { name: 'owimg', version };
+
+/** A file of so many bytes takes longer than a moment on some machines, or what it unpacks to does. */
+const slowFrom = 8 * 1024 * 1024;
 
 const compressed: ReadonlySet<string> = new Set(formats.filter(({ role }) => role === 'compressed').map(({ id }) => id));
 
@@ -25,7 +28,7 @@ interface InspectFlags {
 async function inspectFile(path: string, deep: boolean, progress: Progress): Promise<InspectResult> {
   try {
     const { bytes } = await readFile(path);
-    progress.step(`inspecting ${path} (${byteCount(bytes.length)})`);
+    progress.step(`inspecting ${path} (${byteCount(bytes.length)})`, bytes.length >= slowFrom);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     const inspection = await inspect(bytes, path === '-' ? { deep } : { deep, name: path });
     return { file: { path, size: bytes.length, sha256 }, inspection };
@@ -49,7 +52,7 @@ async function run(paths: readonly string[], flags: InspectFlags, io: Console): 
     results.push(flags.json === true || 'error' in result ? result : slim(result));
     progress.clear();
     if (flags.ndjson === true) io.out(renderNdjson(result, tool));
-    else if ('error' in result) io.err(`owimg: ${result.error.message}\n       ${result.error.hint}\n`);
+    else if ('error' in result) sayError(io, result.error);
     else if (flags.json !== true) {
       const { renderText } = await import('../report/text.ts');
       const packed = flags.deep === true ? new Set<string>() : compressed;

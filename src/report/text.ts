@@ -6,7 +6,7 @@ import { allLayers } from '../core/layers.ts';
 import type { Field, Finding, Identity, Inspection, Layer, Range, Region, RegionKind, Severity } from '../core/types.ts';
 import { countCovered, endOf, type Leaf, leavesOf, notUnpacked, type Proof, proofOf, regionsWithChildren } from './coverage.ts';
 import type { InspectedImage } from './json.ts';
-import { counted, nextStep, statusSentence, whatItIs } from './words.ts';
+import { counted, harmless, nextStep, statusSentence, whatItIs } from './words.ts';
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -47,14 +47,6 @@ const looks: Readonly<Record<RegionKind, { readonly character: string; readonly 
   metadata: { character: 'm', style: 'magenta', name: 'metadata' },
   unknown: { character: '?', style: 'red', name: 'unknown' },
 };
-
-/** What comes out of a file must not steer the terminal: control characters are shown, not sent. */
-export function harmless(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is replaced
-  return text.replaceAll(/[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (character) =>
-    character === '\n' ? ' ' : `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
-}
 
 /** Lines of at most `width` characters; the first begins with `first`, the others with as many blanks. */
 export function wrap(text: string, width: number, first = ''): string {
@@ -295,8 +287,9 @@ function renderChecks(root: Layer, options: TextOptions, paint: Paint): string {
   const rows = allLayers(root).flatMap((layer) =>
     layer.checks.map((check) => {
       const mark = check.ok === true ? paint('green', 'ok') : check.ok === false ? paint('red', 'WRONG') : 'not made';
-      const value = check.ok === false ? `${check.actual}\ninstead of ${check.expected}` : (check.expected ?? 'nothing stored to compare with');
-      return { rank: check.ok === false ? 0 : check.ok === null ? 1 : 2, cells: [mark, layer.format, check.name, check.algorithm, value] };
+      const [expected, actual] = [check.expected ?? 'nothing stored to compare with', check.actual ?? ''].map(harmless);
+      const value = check.ok === false ? `${actual}\ninstead of ${expected}` : (expected as string);
+      return { rank: check.ok === false ? 0 : check.ok === null ? 1 : 2, cells: [mark, layer.format, harmless(check.name), check.algorithm, value] };
     }),
   );
   if (rows.length === 0) return wrap('No checksum was found that owimg could check.', options.columns, '  ');

@@ -60,3 +60,11 @@ export function nextStep({ status, kind, identities }: Inspection): string {
     }
   }
 }
+
+/** What comes out of a file must not steer the terminal: control characters are shown, not sent. */
+export function harmless(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is replaced
+  return text.replaceAll(/[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (character) =>
+    character === '\n' ? ' ' : `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
+}
