@@ -1,19 +1,26 @@
-/** The program and the library for Node: one file and a few chunks; the packages stay imports. */
+/** The three things that run in Node, each bundled: one file and a few chunks. */
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { type BuildOptions, build } from 'esbuild';
 
 /** Packages in CommonJS that were bundled ask for Node's own modules. */
 const requireForPackages = "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);";
 
-/**
- * @param outdir from the project's folder; somewhere in it, so that the packages are found
- * @param what `action`: the GitHub action, with the packages inside
- */
-export async function bundleForNode(outdir: string, what: 'package' | 'action' = 'package'): Promise<void> {
-  const isAction = what === 'action';
+const worker = 'src/cli/audit-worker.ts';
+const withPackages = { banner: { js: requireForPackages }, legalComments: 'linked' } as const satisfies BuildOptions;
+
+const bundles = {
+  /** `owimg`, with the packages in it. */
+  command: { entryPoints: ['bin/owimg.ts', worker], sourcemap: true, ...withPackages },
+  /** `import … from 'owimg'`; the packages stay imports. */
+  library: { entryPoints: ['src/index.ts'], sourcemap: true, packages: 'external' },
+  /** The GitHub action. It is kept in the repository, so it has to be small. */
+  action: { entryPoints: ['bin/action.ts', worker], minifyWhitespace: true, minifySyntax: true, ...withPackages },
+} as const satisfies Record<string, BuildOptions>;
+
+/** @param outdir from the project's folder; somewhere in it, so that the packages are found */
+export async function bundleForNode(outdir: string, what: keyof typeof bundles): Promise<void> {
   await build({
     absWorkingDir: fileURLToPath(new URL('../', import.meta.url)),
-    entryPoints: [...(isAction ? ['bin/action.ts'] : ['bin/owimg.ts', 'src/index.ts']), 'src/cli/audit-worker.ts'],
     outdir,
     outbase: '.',
     // src/cli/audit-pool.ts looks for its worker beside itself.
@@ -23,10 +30,9 @@ export async function bundleForNode(outdir: string, what: 'package' | 'action' =
     format: 'esm',
     platform: 'node',
     target: 'node20',
-    ...(isAction ? { banner: { js: requireForPackages }, minifyWhitespace: true, minifySyntax: true } : { packages: 'external' as const }),
     // "#platform" is ours, not a package: it goes into the bundle.
     alias: { '#platform': './src/platform/node.ts' },
-    sourcemap: !isAction,
     logLevel: 'warning',
+    ...bundles[what],
   });
 }

@@ -108,7 +108,7 @@ describe('owimg audit', () => {
   beforeAll(async () => {
     // Workers need files that Node itself can load.
     built = mkdtempSync(join(root, 'node_modules', '.owimg-'));
-    await bundleForNode(built);
+    await bundleForNode(built, 'command');
     folder = mkdtempSync(join(tmpdir(), 'owimg-audit-'));
     const target = join(folder, 'targets', 'made', 'generic');
     mkdirSync(target, { recursive: true });

@@ -18,7 +18,7 @@ describe('docs/ci.md', () => {
 
   beforeAll(async () => {
     built = mkdtempSync(join(root, 'node_modules', '.owimg-'));
-    await bundleForNode(built);
+    await bundleForNode(built, 'command');
     folder = join(built, 'work');
     mkdirSync(join(folder, 'bin', 'targets'), { recursive: true });
     const source = join(root, 'fixtures', 'tplink-safeloader', 'sound-archer-c7-v5.bin');

@@ -1,6 +1,6 @@
 /** The only error class. Damage in an image is never an error: that is a finding. */
 
-/** Exit statuses of the command line, see docs/exit-codes.md. */
+/** Exit statuses of the command line: the README lists what they mean. */
 export const errorKinds = {
   'bad-usage': { exit: 2, hint: 'See owimg --help.' },
   'member-needed': { exit: 2, hint: 'Name one of them with --member NAME.' },

@@ -362,7 +362,7 @@ export const findingKinds = {
     'warning',
     'The file name contradicts the content',
     (a) => `The file name says ${a.says}, but the content is ${a.is}`,
-    'Trust the content. Somebody renamed the file, or it is the wrong one of two.',
+    'Trust the content. Somebody renamed the file, it is the wrong one of two, or its end is missing: compare its SHA-256 with the published one.',
   ),
   'details-omitted': kind<{ fields: number; findings: number }>(
     'note',

@@ -1,7 +1,8 @@
 /** What a code or a message means, for a person. */
 import type { Explanation } from '../explain/explain.ts';
 import type { Forcing, Message, Stage } from '../explain/messages.ts';
-import { harmless, painter, type TextOptions, wrap } from './text.ts';
+import { painter, type TextOptions, wrap } from './text.ts';
+import { harmless } from './words.ts';
 
 const stages: Readonly<Record<Stage, string>> = {
   'nothing-written': 'Nothing was written to the flash yet.',

@@ -1,2 +1,0 @@
-import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);
-import{checkContext,checkWith}from"./chunk-LB4P7D66.js";import"./chunk-UZ2KL2LL.js";import"./chunk-2VIRNXAP.js";import"./chunk-2KT7DSLP.js";import"./chunk-GXMFXGQI.js";import"./chunk-YDWW7OGS.js";import"./chunk-OUCKI5DN.js";import"./chunk-IK4JBSCZ.js";import"./chunk-D4IBVFS7.js";import"./chunk-C4SNI4ID.js";export{checkContext,checkWith};
