@@ -36,7 +36,7 @@ function blank(name: string, length: number): string {
 }
 const read = (path: string): Uint8Array => new Uint8Array(readFileSync(path));
 
-const root = (result: Inspection): Layer => result.root as Layer;
+const root = (result: Inspection): Layer => result.root;
 const value = (layer: Layer, name: string): unknown => layer.fields.find((field) => field.name === name)?.value;
 const values = (layer: Layer, pattern: RegExp): unknown[] => layer.fields.filter((field) => pattern.test(field.name)).map((field) => field.value);
 

@@ -51,7 +51,7 @@ test('a wrong checksum behind an unknown beginning is a warning: a vendor may ha
   const result = await inspect(joined(noise(64), uimage));
   expect(codes(result)).toEqual(['warning format-unknown', 'warning data-checksum-mismatch']);
   expect(result.status).toBe('unknown');
-  const layers = allLayers(result.root as NonNullable<Inspection['root']>);
+  const layers = allLayers(result.root);
   expect(layers.flatMap(({ findings }) => findings)).toEqual(result.findings);
 });
 
@@ -73,14 +73,14 @@ describe('bytes inside of a layer that no format explains', () => {
 
 test("a layer of a file in an archive has that file's name once", async () => {
   const { root } = await inspect(readFixtureFile('gzip/sound-sysupgrade-metadata.bin.gz'));
-  const labels = allLayers(root as NonNullable<Inspection['root']>).map(({ format, label }) => `${format} ${label ?? '-'}`);
+  const labels = allLayers(root).map(({ format, label }) => `${format} ${label ?? '-'}`);
   expect(labels).toEqual(['gzip -', 'flash-slice unpacked data', 'uimage -', 'lzma kernel', 'squashfs -', 'eof-mark -', 'fwtool -']);
 });
 
 test('what is no firmware says so in its root layer, and nothing else', async () => {
   const { root, findings } = await inspect(new TextEncoder().encode('<!DOCTYPE html><html><body>404</body></html>'));
   expect(findings.map(({ code }) => code)).toEqual(['not-firmware']);
-  expect(root?.findings).toEqual(findings);
+  expect(root.findings).toEqual(findings);
 });
 
 describe('a file inside of an archive that no format explains', () => {

@@ -38,8 +38,8 @@ export function statusSentence({ status, findings }: Inspection, checks: number)
 /** What the file is, with a comma; nothing where nobody knows. */
 export function whatItIs({ kind, status, format, root }: Inspection): string {
   if (kind !== 'unknown') return `${kindNames[kind]}, `;
-  if (format === 'unknown' || root?.regions[0]?.kind === 'unknown') return '';
-  return `${status === 'broken' ? format : (root?.summary ?? format)}, `;
+  if (format === 'unknown' || root.regions[0]?.kind === 'unknown') return '';
+  return `${status === 'broken' ? format : (root.summary ?? format)}, `;
 }
 
 /** The last line of a report: what to do now. */
