@@ -102,7 +102,7 @@ function devicesFor(identities: readonly Identity[], context: Context): readonly
 
 /** The devices whose recipe gives just these header values, for files that name no board. */
 function devicesByHeader(inspection: Inspection, length: number, context: Context): readonly Device[] {
-  const present = new Set(allLayers(inspection.root as Layer).map(({ format }) => format));
+  const present = new Set(allLayers(inspection.root).map(({ format }) => format));
   const couldBe = (shape: readonly Shape[]): boolean => shape.some((entry) => entry.what === 'layer' && entry.identifies === true && present.has(entry.format));
   return context.facts.devices.filter((device) => {
     if (!context.shapesOf(device).images.some(({ shape }) => couldBe(shape))) return false;
@@ -114,7 +114,6 @@ function devicesByHeader(inspection: Inspection, length: number, context: Contex
 /** Gives the verdicts for an inspected image. Pure; never throws for what is in the image. */
 export function checkWith(inspection: Inspection, length: number, context: Context, options: CheckOptions = {}): Checked {
   const none: Checked = { device: null, candidates: [], verdicts: [], validation: null };
-  if (inspection.root === null) return none;
   let candidates: readonly Device[] = options.device === undefined ? devicesFor(inspection.identities, context) : [options.device];
   if (candidates.length === 0 && inspection.status !== 'unknown') candidates = devicesByHeader(inspection, length, context);
   if (candidates.length === 0 || candidates.length > fewDevices) return { ...none, candidates };

@@ -210,7 +210,8 @@ class Inspector {
     }
     const searched = format.role === 'archive' && outer && local.every((entry) => entry.severity === 'note');
     if (searched && children.length === 0) {
-      local.push(finding('archive-without-firmware', { offset: start, length: reading.length }, { count: reading.payloads.length }));
+      const code = local.some((entry) => entry.code === 'member-unknown') ? 'archive-unrecognised' : 'archive-without-firmware';
+      local.push(finding(code, { offset: start, length: reading.length }, { count: reading.payloads.length }));
     }
     const regions = putIn(reading.regions, explained, window.offset);
     // An error explains what could not be read because of it.
@@ -290,6 +291,11 @@ class Inspector {
     };
     const pieces = inherited.outer ? await this.file(inner, walk) : await this.#withFooter(inner, walk, payload.footer === true);
     const child = pieces[0];
+    // A read-me beside the firmware is nothing to worry about; what is neither may be firmware of a kind that is not known.
+    const unread = walk.member === true && inherited.outer && child?.layer === undefined;
+    if (unread && inner.length >= shortestUnknown && recogniseOther(bytesOf(inner)) === undefined) {
+      findings.push(finding('member-unknown', first, { member: payload.label, found: beginning(inner.space.bytes, inner) }));
+    }
     if (child?.format?.id === parent.id && payload.mayRepeat !== true && parent.role !== 'archive') {
       findings.push(finding('wrapped-twice', { offset: first.offset, length: Math.min(first.length, child.layer?.length ?? 0) }, { format: parent.id }));
     } else if (
@@ -400,7 +406,6 @@ class Inspector {
     const pieces = await this.walk(subWindow(window, 0, end), { ...walk, ...nameless, content: 'slice', unexplained: 'unknown', findings: walkFindings });
     if (pieces[0]?.region.kind === 'unknown') walkFindings.push(...(await this.#withoutPrefix(window, walk, behind, pieces)));
     const layers = pieces.filter((piece) => piece.layer !== undefined && piece.format?.role !== 'mark');
-    // A read-me beside the firmware is nothing to worry about.
     if (walk.member === true && layers.length === 0 && behind.length === 0) return [{ region: region('payload', walk.label, window.offset, window.length) }];
     const only = layers.length === 1 && layers[0] === pieces[0] ? (layers[0] as Required<Piece>) : undefined;
     const all = [...pieces, ...behind];
@@ -420,9 +425,11 @@ class Inspector {
     const findings: LocalFinding[] = [];
     for (const [index, { layer, format, reading }] of (behind as Required<Piece>[]).entries()) {
       if (reading.checks.every((check) => check.ok !== false)) continue;
+      const rest = subWindow(window, prefix, layer.offset + layer.length - first);
+      if ((format.locate?.(bytesOf(rest)) ?? -1) < 0) continue;
       const identities = this.identities.length;
       const covered = this.covered.length;
-      const again = await this.read(format, subWindow(window, prefix, layer.offset + layer.length - first), { ...walk, ...nameless, outer: false });
+      const again = await this.read(format, rest, { ...walk, ...nameless, outer: false });
       // They are the ones that were recorded at the first reading.
       this.identities.length = identities;
       if (again.layer.offset === layer.offset && again.reading.checks.every((check) => check.ok !== false)) {
@@ -640,10 +647,11 @@ function coverageOf(length: number, covered: readonly (Range & { check: string }
   return { checked: length === 0 ? 0 : total / length, ranges };
 }
 
-function statusOf(format: string, firstUnknown: boolean, findings: readonly Finding[]): Status {
-  if (findings.some((entry) => entry.severity === 'error')) return 'broken';
-  if (format === 'unknown' || firstUnknown) return 'unknown';
-  return findings.some((entry) => entry.severity === 'warning') ? 'doubtful' : 'sound';
+function statusOf(findings: readonly Finding[]): Status {
+  if (findings.some(({ severity }) => severity === 'error')) return 'broken';
+  // The file itself, or one of those that an archive holds.
+  if (findings.some(({ code }) => code === 'format-unknown' || code === 'archive-unrecognised')) return 'unknown';
+  return findings.some(({ severity }) => severity === 'warning') ? 'doubtful' : 'sound';
 }
 
 /**
@@ -689,7 +697,7 @@ export async function inspectWith(formats: readonly AnyFormat[], file: Uint8Arra
   return {
     format: root.format,
     kind,
-    status: statusOf(root.format, root.regions[0]?.kind === 'unknown', findings),
+    status: statusOf(findings),
     identities: inspector.identities,
     root,
     findings,

@@ -1,4 +1,9 @@
 /** What the engine makes of bytes that no format explains, in front of what it knows and in between. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { chdr } from '../formats/chdr.ts';
 import { allLayers } from '../src/core/layers.ts';
@@ -46,7 +51,7 @@ test('a wrong checksum behind an unknown beginning is a warning: a vendor may ha
   const result = await inspect(joined(noise(64), uimage));
   expect(codes(result)).toEqual(['warning format-unknown', 'warning data-checksum-mismatch']);
   expect(result.status).toBe('unknown');
-  const layers = allLayers(result.root as NonNullable<Inspection['root']>);
+  const layers = allLayers(result.root);
   expect(layers.flatMap(({ findings }) => findings)).toEqual(result.findings);
 });
 
@@ -68,12 +73,52 @@ describe('bytes inside of a layer that no format explains', () => {
 
 test("a layer of a file in an archive has that file's name once", async () => {
   const { root } = await inspect(readFixtureFile('gzip/sound-sysupgrade-metadata.bin.gz'));
-  const labels = allLayers(root as NonNullable<Inspection['root']>).map(({ format, label }) => `${format} ${label ?? '-'}`);
+  const labels = allLayers(root).map(({ format, label }) => `${format} ${label ?? '-'}`);
   expect(labels).toEqual(['gzip -', 'flash-slice unpacked data', 'uimage -', 'lzma kernel', 'squashfs -', 'eof-mark -', 'fwtool -']);
 });
 
 test('what is no firmware says so in its root layer, and nothing else', async () => {
   const { root, findings } = await inspect(new TextEncoder().encode('<!DOCTYPE html><html><body>404</body></html>'));
   expect(findings.map(({ code }) => code)).toEqual(['not-firmware']);
-  expect(root?.findings).toEqual(findings);
+  expect(root.findings).toEqual(findings);
+});
+
+describe('a file inside of an archive that no format explains', () => {
+  const member = (name: string, bytes: Uint8Array): Uint8Array => {
+    const folder = mkdtempSync(join(tmpdir(), 'owimg-engine-'));
+    try {
+      writeFileSync(join(folder, name), bytes);
+      return new Uint8Array(execFileSync('tar', ['c', '--format=ustar', '-C', folder, name]));
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  };
+  /** Without the end of the first archive, so that one goes on with the next. */
+  const both = (first: Uint8Array, second: Uint8Array): Uint8Array => joined(first.subarray(0, 512 + Math.ceil(size(first) / 512) * 512), second);
+  const size = (archive: Uint8Array): number => Number.parseInt(Buffer.from(archive.subarray(124, 135)).toString(), 8);
+  const secret = member('secret.bin', noise(5000));
+
+  test('makes the archive unknown, if it is all there is', async () => {
+    const result = await inspect(secret);
+    expect(codes(result)).toEqual(['note member-unknown', 'warning archive-unrecognised']);
+    expect(result.status).toBe('unknown');
+  });
+
+  test('gets a note beside an image', async () => {
+    const result = await inspect(both(secret, member('fw.bin', readFixtureFile('fwtool/sound-metadata.bin'))));
+    expect(result.findings).toMatchObject([{ code: 'member-unknown', offset: 512, length: 5000, message: expect.stringContaining('"secret.bin"') }]);
+    expect([result.status, result.kind]).toEqual(['sound', 'sysupgrade']);
+  });
+
+  test('makes a gzip file unknown', async () => {
+    const result = await inspect(new Uint8Array(gzipSync(noise(5000))));
+    expect(codes(result)).toEqual(['warning format-unknown']);
+    expect(result.status).toBe('unknown');
+  });
+
+  test('is no firmware where it is text', async () => {
+    const result = await inspect(member('notes.txt', new TextEncoder().encode('Release notes\n'.repeat(9))));
+    expect(codes(result)).toEqual(['error archive-without-firmware']);
+    expect(result.status).toBe('broken');
+  });
 });

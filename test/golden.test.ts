@@ -170,7 +170,7 @@ function leavesOf(value: unknown, path = ''): [string, unknown][] {
   return value === null || value === '' ? [] : [[path, value]];
 }
 
-const layersOf = (result: Inspection): Layer[] => allLayers(result.root as Layer);
+const layersOf = (result: Inspection): Layer[] => allLayers(result.root);
 
 describe.skipIf(!present)('golden images', () => {
   const images = manifest<GoldenImage>('open');

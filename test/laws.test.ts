@@ -12,7 +12,7 @@ const formatOf = (id: string) => formats.find((format) => format.id === id);
 
 /** Everything that must hold for any input at all. */
 function expectWellFormed(result: Inspection): void {
-  const layers = allLayers(result.root as NonNullable<Inspection['root']>);
+  const layers = allLayers(result.root);
   expect(layers.flatMap(tilingProblems)).toEqual([]);
   expect(layers.flatMap(strayChildren)).toEqual([]);
   expect(layers.flatMap(silentUnknowns)).toEqual([]);
@@ -69,7 +69,7 @@ describe.each(fixtures.map((fixture) => [`${fixture.format}/${fixture.file}`, fi
     if (fixture.code === undefined) {
       expect(result.findings.filter((entry) => entry.severity !== 'note')).toEqual([]);
       expect(result.status).toBe('sound');
-      const ids = allLayers(result.root as NonNullable<Inspection['root']>).map((layer) => layer.format);
+      const ids = allLayers(result.root).map((layer) => layer.format);
       if (appended) expect(ids.slice(1)).toContain(fixture.format);
       else expect(ids[0]).toBe(fixture.format);
     } else {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { mergeRanges } from '../src/core/checksums.ts';
-import { inspect, type Layer } from '../src/index.ts';
+import { inspect } from '../src/index.ts';
 import { countCovered, endOf, leavesOf } from '../src/report/coverage.ts';
 import { fixtures, readFixture } from './support/fixtures.ts';
 
@@ -24,7 +24,7 @@ test('leavesOf() tiles every fixture', async () => {
     const bytes = readFixture(fixture);
     const { root } = await inspect(bytes);
     let position = 0;
-    for (const { region } of leavesOf(root as Layer)) {
+    for (const { region } of leavesOf(root)) {
       expect(region.offset, fixture.file).toBe(position);
       position = endOf(region);
     }

@@ -5,7 +5,7 @@ import { OwimgError } from '../core/errors.ts';
 import { byteCount } from '../core/hex.ts';
 import { formats, inspect } from '../index.ts';
 import { readFile } from '../io/read-file.ts';
-import { exitCode } from '../report/exit-code.ts';
+import { exitCode, type Outcome } from '../report/exit-code.ts';
 import { type InspectResult, renderJson, renderNdjson } from '../report/json.ts';
 import { version } from '../version.ts';
 import { type Console, sayError } from './console.ts';
@@ -43,13 +43,15 @@ async function run(paths: readonly string[], flags: InspectFlags, io: Console): 
   if (flags.json === true && flags.ndjson === true) throw new OwimgError('bad-usage', 'Cannot print --json and --ndjson at once', 'Choose one of them.');
   if (paths.indexOf('-') !== paths.lastIndexOf('-')) throw new OwimgError('bad-usage', 'Cannot read standard input twice', 'Give "-" once.');
   const progress = new Progress(io);
+  // A tree of several hundred files would fill the memory: only --json has to keep them all.
   const results: InspectResult[] = [];
+  const outcomes: Outcome[] = [];
   let printed = false;
   for (const [index, path] of paths.entries()) {
     progress.step(paths.length > 1 ? `reading ${path} (${index + 1} of ${paths.length})` : `reading ${path}`);
     const result = await inspectFile(path, flags.deep === true, progress);
-    // A tree of several hundred files would fill the memory: only what the end needs is kept.
-    results.push(flags.json === true || 'error' in result ? result : slim(result));
+    if (flags.json === true) results.push(result);
+    outcomes.push('error' in result ? result : { status: result.inspection.status });
     progress.clear();
     if (flags.ndjson === true) io.out(renderNdjson(result, tool));
     else if ('error' in result) sayError(io, result.error);
@@ -64,17 +66,13 @@ async function run(paths: readonly string[], flags: InspectFlags, io: Console): 
   else if (flags.ndjson !== true && paths.length > 1) {
     const { renderSummary } = await import('../report/text.ts');
     const counts = new Map<string, number>();
-    for (const result of results) {
-      const word = 'error' in result ? 'not read' : result.inspection.status;
+    for (const outcome of outcomes) {
+      const word = 'error' in outcome ? 'not read' : outcome.status;
       counts.set(word, (counts.get(word) ?? 0) + 1);
     }
     io.out(`\n${renderSummary(counts)}`);
   }
-  return exitCode(results.map((result) => ('error' in result ? result : { status: result.inspection.status })));
-}
-
-function slim(result: Extract<InspectResult, { inspection: unknown }>): InspectResult {
-  return { ...result, inspection: { ...result.inspection, root: null, findings: [], identities: [], coverage: { checked: 0, ranges: [] } } };
+  return exitCode(outcomes);
 }
 
 /** Adds the command; `done` gets its exit status. */

@@ -236,6 +236,17 @@ export const findingKinds = {
     (a) => `The member "${a.member}" is packed with ${a.method}, so what is in it was not looked at`,
     'Unpack it with another program, then inspect what came out.',
   ),
+  'member-unknown': kind<{ member: string; found: string }>(
+    'note',
+    'A member that no format explains',
+    (a) => `Nobody understands the member "${a.member}"; it begins with ${a.found}`,
+  ),
+  'archive-unrecognised': kind<{ count: number }>(
+    'warning',
+    'Nothing in the archive is recognised',
+    (a) => (a.count === 1 ? 'The only member of the archive is of no known format' : `None of the ${a.count} members of the archive is of a known format`),
+    'owimg cannot tell whether there is firmware in it, so do not flash it on its word. owimg formats lists what it reads.',
+  ),
   'archive-without-firmware': kind<{ count: number }>(
     'error',
     'No firmware in the archive',

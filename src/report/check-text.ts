@@ -78,7 +78,7 @@ function candidatesText({ candidates }: Checked, { identities }: Inspection, opt
 /** The report on one file. */
 export function renderCheckText({ file, inspection, checked }: CheckedImage, options: TextOptions, route?: Route): string {
   const paint = painter(options.colour);
-  const checks = inspection.root === null ? 0 : countChecks(inspection.root);
+  const checks = countChecks(inspection.root);
   const name = harmless(file.path === '-' ? 'standard input' : file.path);
   const sections = [wrap(`${name}: ${whatItIs(inspection)}${statusSentence(inspection, checks)}`, options.columns)];
   const first = route ?? mainRoute(inspection.kind);

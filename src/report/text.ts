@@ -221,7 +221,7 @@ const coverageLegend = [
 ] as const;
 
 function renderBar({ root, coverage }: Inspection, leaves: readonly Leaf[], { packed }: Proof, options: TextOptions, paint: Paint): string {
-  const length = root?.length ?? 0;
+  const length = root.length;
   const width = options.columns - 13;
   const kinds = barCells(
     leaves.map(({ region }) => region),
@@ -255,7 +255,7 @@ function renderProof({ root, coverage }: Inspection, { packed, open }: Proof, op
     ...(unpacked === 0 ? [] : [`${byteCount(unpacked)} are packed, and what they unpack to is under a check that passed.`]),
     open.length === 0 ? 'What is not is padding.' : `Under none: ${shortList(list, 3, open.length)}. Whether those are right, nothing in the file can prove.`,
   ];
-  const closed = notUnpacked(root === null ? [] : allLayers(root), options.packed ?? new Set());
+  const closed = notUnpacked(allLayers(root), options.packed ?? new Set());
   const names = [...new Set(closed.map(({ label, format }) => harmless(label === undefined ? format : `${label} (${format})`)))];
   const looked = `Not unpacked: ${shortList(names, 4)}. Whether it unpacks, and to the length that it names, only --deep can tell.`;
   return [wrap(sentences.join(' '), options.columns, '  '), ...(names.length === 0 ? [] : [wrap(looked, options.columns, '  ')])].join('\n');
@@ -263,7 +263,7 @@ function renderProof({ root, coverage }: Inspection, { packed, open }: Proof, op
 
 function renderLayout(inspection: Inspection, options: TextOptions, paint: Paint): string {
   const { root, coverage } = inspection;
-  if (root === null || root.length === 0) return '';
+  if (root.length === 0) return '';
   const leaves = leavesOf(root);
   const proof = proofOf(leaves, coverage);
   return `${renderBar(inspection, leaves, proof, options, paint)}\n${renderProof(inspection, proof, options)}`;
@@ -342,7 +342,7 @@ function renderFindings(findings: readonly Finding[], options: TextOptions, pain
 export function renderText({ file, inspection }: InspectedImage, options: TextOptions): string {
   const paint = painter(options.colour);
   const { root, findings, identities, status, kind, format } = inspection;
-  const checks = root === null ? 0 : countChecks(root);
+  const checks = countChecks(root);
   const style: Style = { sound: 'green' as const, doubtful: 'yellow' as const, broken: 'red' as const, unknown: 'red' as const }[status];
   const name = harmless(file.path === '-' ? 'standard input' : file.path);
   const title = wrap(`${name}: ${whatItIs(inspection)}${paint(style, statusSentence(inspection, checks))}`, options.columns);
@@ -352,7 +352,7 @@ export function renderText({ file, inspection }: InspectedImage, options: TextOp
   };
   section('Findings', renderFindings(findings, options, paint));
   section(kind === 'archive' ? 'Its images are for' : 'It is for', renderIdentities(identities, options));
-  if (root !== null && root.length > 0 && format !== 'unknown') {
+  if (root.length > 0 && format !== 'unknown') {
     section('Layers', renderTree(root, options, paint));
     section('Checks', renderChecks(root, options, paint));
     section('Layout', renderLayout(inspection, options, paint));

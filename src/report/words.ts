@@ -38,8 +38,8 @@ export function statusSentence({ status, findings }: Inspection, checks: number)
 /** What the file is, with a comma; nothing where nobody knows. */
 export function whatItIs({ kind, status, format, root }: Inspection): string {
   if (kind !== 'unknown') return `${kindNames[kind]}, `;
-  if (format === 'unknown' || root?.regions[0]?.kind === 'unknown') return '';
-  return `${status === 'broken' ? format : (root?.summary ?? format)}, `;
+  if (format === 'unknown' || root.regions[0]?.kind === 'unknown') return '';
+  return `${status === 'broken' ? format : (root.summary ?? format)}, `;
 }
 
 /** The last line of a report: what to do now. */
@@ -61,10 +61,11 @@ export function nextStep({ status, kind, identities }: Inspection): string {
   }
 }
 
-/** What comes out of a file must not steer the terminal: control characters are shown, not sent. */
+/** What comes out of a file must not steer the terminal: characters that control it or the direction of writing are shown, not sent. */
 export function harmless(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is replaced
-  return text.replaceAll(/[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (character) =>
-    character === '\n' ? ' ' : `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
+  return text.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) => {
+    const code = character.codePointAt(0) as number;
+    if (character === '\n') return ' ';
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
+  });
 }

@@ -98,7 +98,7 @@ export class Subject {
 
   constructor(inspection: Inspection, length: number, name: string | undefined, device: Device, running: Running, context: Context) {
     this.inspection = inspection;
-    this.root = inspection.root as Layer;
+    this.root = inspection.root;
     this.length = length;
     this.name = name;
     this.device = device;
