@@ -1,6 +1,6 @@
 /** The three things that run in Node, each bundled: one file and a few chunks. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build } from 'esbuild';
 
@@ -51,5 +51,5 @@ export async function bundleForNode(outdir: string, what: keyof typeof bundles):
     metafile: true,
     ...bundles[what],
   });
-  if (what !== 'library') writeFileSync(join(root, outdir, 'LICENSES.txt'), licences(Object.keys(metafile.inputs)));
+  if (what !== 'library') writeFileSync(resolve(root, outdir, 'LICENSES.txt'), licences(Object.keys(metafile.inputs)));
 }
