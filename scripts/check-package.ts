@@ -3,7 +3,7 @@
  * library, and the build for browsers, which must say of every fixture what the one for Node says.
  */
 import { deepStrictEqual, match } from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,7 +24,31 @@ try {
 
   const fixture = join(root, 'fixtures/fwtool/sound-metadata.bin');
   match(run('npx', ['--no-install', 'owimg', 'inspect', '--json', fixture]), /"status": "sound"/);
-  say('the command runs from the installed package');
+  const owimg = (...args: string[]): string => {
+    const { stdout, status } = spawnSync(join(folder, 'node_modules', '.bin', 'owimg'), args, { cwd: folder, encoding: 'utf8', maxBuffer: 1 << 30 });
+    if (stdout === '') throw new Error(`owimg ${args.join(' ')} prints nothing and ends with ${status}`);
+    return stdout;
+  };
+  const factory = join(root, 'fixtures/tplink-safeloader/sound-archer-c7-v5.bin');
+  match(owimg('check', factory), /INSTALLS/);
+  match(owimg('check', factory, '--format', 'junit'), /<testsuites/);
+  match(owimg('check', factory, '--format', 'sarif', '--route', 'mtd'), /boot-magic-mismatch/);
+  match(owimg('audit', join(root, 'fixtures/gpt')), /images:/);
+  match(owimg('devices', 'archer', 'c7'), /tplink_archer-c7-v5/);
+  match(owimg('explain', 'Bad Magic Number'), /Next: /);
+  match(owimg('formats'), /uimage/);
+  say('all commands run from the installed package');
+
+  // The packages are inside of the command: each of its ways must be the one that the sources go.
+  const lines = owimg('inspect', '--deep', '--ndjson', ...fixtures.map(({ path }) => path))
+    .trimEnd()
+    .split('\n');
+  for (const [index, entry] of fixtures.entries()) {
+    const { schemaVersion: _, tool: __, file: ___, ...inspected } = JSON.parse(lines[index] as string);
+    const expected = JSON.parse(JSON.stringify(await inspect(readFixture(entry), { deep: true, name: entry.path })));
+    deepStrictEqual(inspected, expected, `${entry.format}/${entry.file} differs in the installed command`);
+  }
+  say(`the installed command says the same of all ${fixtures.length} fixtures`);
 
   writeFileSync(
     join(folder, 'library.js'),

@@ -5,7 +5,7 @@
 
 import type { AnyFormat } from './core/format.ts';
 import { allLayers } from './core/layers.ts';
-import type { Identity, Inspection, Layer } from './core/types.ts';
+import type { Identity, Inspection } from './core/types.ts';
 import type { Device, DeviceFacts } from './devices/facts.ts';
 import { devicesByIdentity } from './devices/lookup.ts';
 import { sliceId } from './inspect.ts';

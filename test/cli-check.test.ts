@@ -65,6 +65,12 @@ describe('owimg check', () => {
     expect(out).toContain('--device NAME');
   });
 
+  test('an archive of several firmware files is exit status 2 with the list', async () => {
+    const { status, err } = await owimg(['check', 'fixtures/zip/sound-two-firmware.zip', '--device', 'tplink_archer-c7-v5']);
+    expect(status).toBe(2);
+    expect(err).toContain('EU/a.bin, US/b.bin');
+  });
+
   test('a name that fits several devices is exit status 2 with the list', async () => {
     const { status, err } = await owimg(['check', factory, '--device', 'archer c7']);
     expect(status).toBe(2);

@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import { type Command, Option } from '@commander-js/extra-typings';
 import { OwimgError } from '../core/errors.ts';
 import { byteCount } from '../core/hex.ts';
+import type { Inspection } from '../core/types.ts';
 import type { Device, DeviceFacts } from '../devices/facts.ts';
 import { inspect } from '../index.ts';
 import { readFile } from '../io/read-file.ts';
@@ -46,6 +47,12 @@ async function namedDevice(facts: DeviceFacts, name: string): Promise<Device> {
   return lookup.device;
 }
 
+/** The firmware files in an archive that holds more than one; a verdict is for one. */
+function severalMembers({ kind, root }: Inspection): string[] {
+  const members = kind === 'archive' ? root.children.filter(({ format }) => format !== 'unknown').map(({ label, format }) => label ?? format) : [];
+  return members.length > 1 ? members : [];
+}
+
 async function checkFile(path: string, { context, device, running }: Asked, progress: Progress): Promise<CheckResult> {
   try {
     const { bytes } = await readFile(path);
@@ -54,6 +61,11 @@ async function checkFile(path: string, { context, device, running }: Asked, prog
     // The device tree inside of the kernel is the one witness that metadata cannot talk over.
     const inspection = await inspect(bytes, path === '-' ? { deep: true } : { deep: true, name: path });
     const name = path === '-' ? undefined : basename(path);
+    const members = severalMembers(inspection);
+    if (members.length > 0) {
+      const message = `"${path}" holds ${members.length} firmware files: ${members.join(', ')}`;
+      throw new OwimgError('member-needed', message, 'Unpack it, and check the one that you want to flash.');
+    }
     const { checkWith } = await import('../check.ts');
     const checked = checkWith(inspection, bytes.length, context, { device, running, name });
     return { file: { path, size: bytes.length, sha256 }, inspection, checked };

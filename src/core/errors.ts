@@ -3,7 +3,7 @@
 /** Exit statuses of the command line: the README lists what they mean. */
 export const errorKinds = {
   'bad-usage': { exit: 2, hint: 'See owimg --help.' },
-  'member-needed': { exit: 2, hint: 'Name one of them with --member NAME.' },
+  'member-needed': { exit: 2, hint: 'Unpack the archive, and take one of them.' },
   'device-ambiguous': { exit: 2, hint: 'Name one of them: owimg devices lists them.' },
   'device-unknown': { exit: 3, hint: 'owimg devices WORDS searches for one.' },
   'unknown-format': { exit: 3, hint: 'owimg formats lists what owimg reads.' },

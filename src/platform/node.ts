@@ -44,7 +44,8 @@ export function inflateRaw(bytes: Uint8Array, maximumLength: number): Inflated |
 
 /** Opens a zip archive, from its first byte to the end of its last record. yauzl is loaded only here: most files are no archives. */
 export async function openZip(archive: Uint8Array): Promise<UnpackMember> {
-  const { fromBufferPromise } = await import('yauzl');
+  // By the default export: in a bundle the names of a CommonJS module are not known.
+  const { fromBufferPromise } = (await import('yauzl')).default;
   const zip = await fromBufferPromise(Buffer.from(archive.buffer, archive.byteOffset, archive.length), { validateEntrySizes: false }).catch(failureOf);
   return async (offset, length, maximumLength) => {
     if ('failure' in zip) return zip;
