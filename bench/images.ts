@@ -23,7 +23,7 @@ function packedNoise(length: number, seed: number): Uint8Array {
   return new Uint8Array(packed);
 }
 
-const kernel = (length: number, packed: boolean): Uint8Array =>
+export const kernel = (length: number, packed: boolean): Uint8Array =>
   uimage.build?.({
     magic: 0x27051956,
     time: 1_700_000_000,

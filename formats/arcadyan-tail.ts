@@ -4,6 +4,8 @@
  *
  * Writer: OpenWrt target/linux/ramips/image/mt7621.mk (arcadyan-trx).
  */
+
+import { standsAt } from '../src/core/bytes.ts';
 import { type Format, region } from '../src/core/format.ts';
 import { toBytes } from '../src/core/hex.ts';
 import { runLength } from '../src/core/padding.ts';
@@ -24,7 +26,7 @@ export const arcadyanTail: Format = {
   limitations: [],
 
   detect(bytes) {
-    if (bytes.length < length || !letters.every((byte, index) => bytes[lettersAt + index] === byte)) return 'no';
+    if (bytes.length < length || !standsAt(bytes, lettersAt, letters)) return 'no';
     const behind = lettersAt + letters.length;
     const zeros = runLength(bytes.subarray(0, lettersAt)) === lettersAt && runLength(bytes.subarray(behind, length)) === length - behind;
     return zeros && bytes[0] === 0 && bytes[behind] === 0 ? 'yes' : 'no';

@@ -6,7 +6,7 @@
  *
  * Layout and writer: firmware-utils mkbuffaloimg.c.
  */
-import { compare, sum8 } from '../src/core/checksums.ts';
+import { closingSum, closingSumLength, readClosingSum } from '../src/core/closing-sum.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding } from '../src/core/findings.ts';
 import { type Format, type Reading, region, truncatedHeader } from '../src/core/format.ts';
@@ -15,7 +15,6 @@ import { type TextLine, textLines } from '../src/core/text-lines.ts';
 import type { Confidence, Identity } from '../src/core/types.ts';
 
 const headerLength = 128;
-const sumLength = 1;
 const mark = Uint8Array.of(0x12, 0x32);
 const markAt = { offset: headerLength - mark.length, length: mark.length };
 
@@ -53,8 +52,8 @@ export const buffaloBcast: Format<BuffaloBcastInput> = {
 
   parse(bytes): Reading<BuffaloBcastInput> {
     const lines = headerLines(bytes);
-    if (bytes.length < headerLength + sumLength) {
-      const args = { what: 'a Buffalo header and its sum', length: headerLength + sumLength, available: bytes.length };
+    if (bytes.length < headerLength + closingSumLength) {
+      const args = { what: 'a Buffalo header and its sum', length: headerLength + closingSumLength, available: bytes.length };
       return truncatedHeader('Buffalo', headerLength, finding('header-truncated', { offset: 0, length: bytes.length }, args), bytes.length);
     }
     const findings: LocalFinding[] = [];
@@ -67,34 +66,18 @@ export const buffaloBcast: Format<BuffaloBcastInput> = {
     const foundMark = bytes.subarray(markAt.offset, headerLength);
     if (hexBytes(foundMark) !== hexBytes(mark))
       findings.push(finding('magic-damaged', markAt, { what: 'the Buffalo header', expected: hexBytes(mark), actual: hexBytes(foundMark) }));
-    const sumOffset = bytes.length - sumLength;
-    const image = { offset: headerLength, length: sumOffset - headerLength };
-    const stored = bytes[sumOffset] as number;
+    const sum = readClosingSum(bytes);
+    const image = { offset: headerLength, length: sum.region.offset - headerLength };
     return {
       length: bytes.length,
       summary: `Buffalo image for "${value('device')}", version ${value('version')}, region "${value('region')}"`,
       fields: [
         ...lines.map((line) => ({ name: line.key, ...line.place, value: line.value })),
         { name: 'mark', ...markAt, value: hexBytes(foundMark) },
-        { name: 'sum', offset: sumOffset, length: sumLength, value: stored },
+        sum.field,
       ],
-      regions: [
-        region('header', 'Buffalo header', 0, headerLength),
-        region('payload', 'image', image.offset, image.length),
-        region('header', 'sum', sumOffset, sumLength),
-      ],
-      checks: [
-        compare({
-          code: 'image-checksum-mismatch',
-          name: 'sum',
-          algorithm: 'sum8, complement',
-          stored,
-          computed: 0xff - sum8(bytes.subarray(0, sumOffset)),
-          at: { offset: sumOffset, length: sumLength },
-          covers: [{ offset: 0, length: sumOffset }],
-          digits: 2,
-        }),
-      ],
+      regions: [region('header', 'Buffalo header', 0, headerLength), region('payload', 'image', image.offset, image.length), sum.region],
+      checks: [sum.check],
       findings,
       identities: lines
         .filter((line) => identifying.has(line.key) && line.value !== '')
@@ -106,7 +89,7 @@ export const buffaloBcast: Format<BuffaloBcastInput> = {
         region: value('region'),
         rootfsSize: value('RootfsSize'),
         kernelSize: value('KernelSize'),
-        image: bytes.subarray(headerLength, sumOffset),
+        image: bytes.subarray(headerLength, sum.region.offset),
       }),
     };
   },
@@ -116,11 +99,11 @@ export const buffaloBcast: Format<BuffaloBcastInput> = {
     const text = keys.map((key, index) => `${key}:${values[index]}\n`).join('');
     if (text.length > markAt.offset)
       throw new OwimgError('bad-value', `Cannot store ${text.length} characters of text: the header has room for ${markAt.offset}`);
-    const built = new Uint8Array(headerLength + image.length + sumLength);
+    const built = new Uint8Array(headerLength + image.length + closingSumLength);
     built.set(toBytes(text));
     built.set(mark, markAt.offset);
     built.set(image, headerLength);
-    built[built.length - sumLength] = 0xff - sum8(built.subarray(0, -sumLength));
+    built[built.length - closingSumLength] = closingSum(built.subarray(0, -closingSumLength));
     return built;
   },
 };

@@ -6,6 +6,8 @@
  *
  * Writer: OpenWrt tools/padjffs2 (`-J`, `-j` for the padding nodes).
  */
+
+import { standsAt } from '../src/core/bytes.ts';
 import { type Format, region } from '../src/core/format.ts';
 import { fromHex } from '../src/core/hex.ts';
 import { paddingLength } from '../src/core/padding.ts';
@@ -17,7 +19,10 @@ const marks: readonly { readonly name: string; readonly bytes: Uint8Array }[] = 
   { name: 'JFFS2 padding node, little endian', bytes: fromHex('85190420 00000004 a8fba0b4') },
 ];
 
-const markAt = (bytes: Uint8Array, offset: number) => marks.find((mark) => mark.bytes.every((byte, index) => bytes[offset + index] === byte));
+/** Marks in one layer: padjffs2 writes one for each of a few erase-block sizes. */
+const mostMarks = 64;
+
+const markAt = (bytes: Uint8Array, offset: number) => marks.find((mark) => standsAt(bytes, offset, mark.bytes));
 
 export const eofMark: Format = {
   id: 'eof-mark',
@@ -36,8 +41,8 @@ export const eofMark: Format = {
     const fields: Field[] = [];
     const regions: Region[] = [];
     let end = 0;
-    // One layer for all marks of a series: padjffs2 writes one for every erase-block size it is asked for.
-    for (let position = 0, mark = markAt(bytes, 0); mark !== undefined; mark = markAt(bytes, position)) {
+    // One layer for all marks of a series.
+    for (let position = 0, mark = markAt(bytes, 0); mark !== undefined && fields.length < mostMarks; mark = markAt(bytes, position)) {
       const { length } = mark.bytes;
       if (position > end) regions.push(region('padding', 'between two marks', end, position - end));
       fields.push({ name: `mark${fields.length}`, offset: position, length, value: mark.name });

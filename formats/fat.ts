@@ -8,12 +8,14 @@
  * Layout: Microsoft, FAT32 File System Specification 1.03; Linux include/uapi/linux/msdos_fs.h. Writers:
  * mkfs.fat, mcopy.
  */
+import { joined } from '../src/core/bytes.ts';
+import { cutRanges, FileList, gather } from '../src/core/files.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
-import { type Format, type Payload, type Reading, region, tile } from '../src/core/format.ts';
-import { byteCount, hexBytes, latin1, printable, printableUtf16 } from '../src/core/hex.ts';
+import { type Format, type Reading, region, tile } from '../src/core/format.ts';
+import { hexBytes, latin1, printable, printableUtf16 } from '../src/core/hex.ts';
 import type { Limits } from '../src/core/limits.ts';
 import { hex8, hex16, hex32, bytes as raw, struct, text, u8, u16, u32, type ValuesOf } from '../src/core/struct.ts';
-import type { Confidence, Field, Range, Region } from '../src/core/types.ts';
+import type { Confidence, Field, Range } from '../src/core/types.ts';
 
 const commonTable = {
   jump: raw(3),
@@ -179,28 +181,6 @@ class Clusters {
   }
 }
 
-/** The stretches cut to `length` bytes, and to what is there. */
-function cut(ranges: readonly Range[], length: number, available: number): Range[] {
-  const kept: Range[] = [];
-  let left = length;
-  for (const range of ranges) {
-    const taken = Math.min(left, range.length, Math.max(0, available - range.offset));
-    if (taken > 0) kept.push({ offset: range.offset, length: taken });
-    left -= Math.min(left, range.length);
-  }
-  return kept;
-}
-
-function gather(bytes: Uint8Array, ranges: readonly Range[]): Uint8Array {
-  const gathered = new Uint8Array(ranges.reduce((sum, range) => sum + range.length, 0));
-  let position = 0;
-  for (const { offset, length } of ranges) {
-    gathered.set(bytes.subarray(offset, offset + length), position);
-    position += length;
-  }
-  return gathered;
-}
-
 /** The sum over a short name which the parts of its long name carry. */
 function nameChecksum(entry: Uint8Array): number {
   let sum = 0;
@@ -250,7 +230,7 @@ function readDirectory(bytes: Uint8Array, ranges: readonly Range[], bits: Bits):
       if (base === '.' || base === '..') continue;
       const checksum = nameChecksum(entry);
       const isLong = long.length > 0 && long.every((part) => part.checksum === checksum);
-      const longName = isLong ? printableUtf16(gatherAll(long.map((part) => part.units))) : '';
+      const longName = isLong ? printableUtf16(joined(long.map((part) => part.units))) : '';
       const shortName = extension === '' ? base : `${base}.${extension}`;
       const cluster = values.clusterLow + (bits === 32 ? (values.clusterHigh & 0x0fff) * 0x10000 : 0);
       entries.push({ name: longName || shortName, offset, cluster, length: values.length, directory: (attributes & isDirectory) !== 0 });
@@ -259,84 +239,42 @@ function readDirectory(bytes: Uint8Array, ranges: readonly Range[], bits: Bits):
   return entries;
 }
 
-function gatherAll(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let position = 0;
-  for (const part of parts) {
-    whole.set(part, position);
-    position += part.length;
-  }
-  return whole;
-}
-
-interface Content {
-  readonly fields: Field[];
-  readonly regions: Region[];
-  readonly payloads: Payload[];
-  readonly findings: LocalFinding[];
-  /** All directories were read. */
-  complete: boolean;
-}
-
 const hasSlash = (name: string): boolean => /[/\\]/.test(name.replaceAll(/\\[xu][0-9a-f]{2,4}/g, ''));
 
-/** Walks all directories. Every cluster is taken once at most, so that the work stays linear whatever the tables say. */
-function readContent(bytes: Uint8Array, boot: BootSector, geometry: Geometry, limits: Limits): Content {
-  const content: Content = { fields: [], regions: [], payloads: [], findings: [], complete: true };
+/** Walks the directories from the top. Every cluster is taken once at most, so that the work stays linear whatever the tables say. */
+function readFiles(bytes: Uint8Array, boot: BootSector, geometry: Geometry, limits: Limits): FileList {
+  const files = new FileList(bytes, 'fat', limits);
   const clusters = new Clusters(bytes, geometry);
   const whole = geometry.length <= bytes.length;
   const everything = Number.POSITIVE_INFINITY;
-  const found = (entry: LocalFinding): void => {
-    if (content.findings.length < limits.shown) content.findings.push(entry);
-  };
-  const isFull = (more: number, place: Range): boolean => {
-    if (content.regions.length + more <= limits.layers) return false;
-    found(finding('entries-too-many', place, { what: 'pieces of files and directories', limit: limits.layers }));
-    content.complete = false;
-    return true;
-  };
   const stretches = ({ ranges, damage }: Chain, length: number, place: Range, path: string): Range[] => {
     // In a cut file system what is missing is told once, for the whole.
     if (damage !== undefined && whole) {
-      found(finding('structure-invalid', place, { what: `cluster chain of ${path}`, expected: 'one of its own as long as it is', actual: damage }));
+      files.found(finding('structure-invalid', place, { what: `cluster chain of ${path}`, expected: 'one of its own as long as it is', actual: damage }));
     }
-    return cut(ranges, length, bytes.length);
+    return cutRanges(ranges, length, bytes.length);
   };
   const fixedRoot = { ranges: [{ offset: geometry.rootOffset, length: geometry.rootLength }] };
   const rootChain = geometry.bits === 32 ? clusters.take(boot.rootCluster ?? 0) : fixedRoot;
   const rootPlace = geometry.bits === 32 ? wide.at.rootCluster : narrow.at.rootEntries;
   const queue = [{ path: '', depth: 0, place: rootPlace, ranges: stretches(rootChain, everything, rootPlace, 'the root directory') }];
-  for (let directory = queue.pop(); directory !== undefined; directory = queue.pop()) {
-    const directoryName = directory.path === '' ? 'root directory' : `directory ${directory.path}`;
-    if (isFull(directory.ranges.length, directory.place)) return content;
-    for (const { offset, length } of directory.ranges) content.regions.push(region('metadata', directoryName, offset, length));
+  for (const directory of queue) {
+    if (!files.addDirectory(directory.path, directory.place, directory.ranges)) continue;
     for (const entry of readDirectory(bytes, directory.ranges, geometry.bits)) {
       const path = `${directory.path}${entry.name}`;
       const place = { offset: entry.offset, length: directoryEntry.length };
-      if (hasSlash(entry.name)) {
-        found(finding('path-unsafe', place, { path, reason: 'has a slash in one name' }));
-        continue;
-      }
-      if (entry.directory) {
-        if (directory.depth === limits.depth) {
-          found(finding('nesting-too-deep', place, { limit: limits.depth }));
-          continue;
-        }
-        queue.push({ path: `${path}/`, depth: directory.depth + 1, place, ranges: stretches(clusters.take(entry.cluster), everything, place, path) });
-        continue;
-      }
-      if (content.fields.length < limits.shown) content.fields.push({ name: 'file', ...place, value: path, meaning: byteCount(entry.length) });
-      if (entry.length === 0) continue;
-      const chain = clusters.take(entry.cluster, Math.ceil(entry.length / geometry.clusterLength));
-      const data = stretches(chain, entry.length, place, path);
-      if (isFull(data.length, place)) return content;
-      for (const { offset, length } of data) content.regions.push(region('payload', path, offset, length));
-      if (data.length === 0) continue;
-      const gathered = data.length > 1 ? { gathered: { bytes: gather(bytes, data), by: 'fat' } } : {};
-      content.payloads.push({ label: path, ranges: data, ...gathered, content: 'one' });
+      if (!files.takeEntry(place)) return files;
+      if (hasSlash(entry.name)) files.found(finding('path-unsafe', place, { path, reason: 'has a slash in one name' }));
+      else if (!entry.directory) {
+        files.addName(path, place, entry.length);
+        if (entry.length === 0) continue;
+        const chain = clusters.take(entry.cluster, Math.ceil(entry.length / geometry.clusterLength));
+        files.addContent(path, place, stretches(chain, entry.length, place, path));
+      } else if (directory.depth === limits.depth) files.omit(place);
+      else queue.push({ path: `${path}/`, depth: directory.depth + 1, place, ranges: stretches(clusters.take(entry.cluster), everything, place, path) });
     }
   }
-  return content;
+  return files;
 }
 
 /** Where the copies differ from what they are copies of. */
@@ -366,7 +304,11 @@ export const fat: Format = {
     { title: 'Linux include/uapi/linux/msdos_fs.h', url: 'https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/msdos_fs.h' },
     { title: 'dosfstools mkfs.fat', url: 'https://github.com/dosfstools/dosfstools/blob/v4.2/src/mkfs.fat.c' },
   ],
-  limitations: ['Clusters that no file uses are taken for free; whether the tables call them so is not compared.', 'exFAT is another format and not read.'],
+  limitations: [
+    'Clusters that no file uses are taken for free; whether the tables call them so is not compared.',
+    'Files and directories behind the first 512.',
+    'exFAT is another format and not read.',
+  ],
 
   detect(bytes): Confidence {
     if (bytes.length < wide.length) return 'no';
@@ -409,26 +351,26 @@ export const fat: Format = {
     if (length > bytes.length) {
       findings.push(lengthBeyondEnd('the FAT file system', place(boot.sectors16 === 0 ? 'sectors32' : 'sectors16'), length, bytes.length, bytes.length));
     }
-    const content = readContent(bytes, boot, geometry, budget.limits);
+    const files = readFiles(bytes, boot, geometry, budget.limits);
     const regions = [
       region('header', 'boot sector', 0, sectorLength),
       region('metadata', 'reserved sectors', sectorLength, tablesOffset - sectorLength),
       ...Array.from({ length: boot.tables }, (_, index) =>
         region('metadata', `file allocation table ${index + 1}`, tablesOffset + index * tableLength, tableLength),
       ),
-      ...content.regions,
+      ...files.regions,
     ];
     const label = boot.label.trimEnd();
     const end = Math.min(length, bytes.length);
     return {
       length: end,
-      summary: `FAT${bits}${label === '' || label === 'NO NAME' ? '' : ` "${label}"`} (${clusters} clusters of ${clusterLength} bytes, ${content.payloads.length} file${content.payloads.length === 1 ? '' : 's'})`,
-      fields: [...fields, ...content.fields],
-      regions: content.complete ? tile(regions, 0, end, 'padding', 'not used by files') : tile(regions, 0, end, 'unknown', 'not read'),
+      summary: `FAT${bits}${label === '' || label === 'NO NAME' ? '' : ` "${label}"`} (${clusters} clusters of ${clusterLength} bytes, ${files.summary})`,
+      fields: [...fields, ...files.fields],
+      regions: files.omitted ? tile(regions, 0, end, 'payload', 'other files') : tile(regions, 0, end, 'padding', 'not used by files'),
       checks: [],
-      findings: [...findings, ...copyFindings(bytes, boot, geometry), ...content.findings],
+      findings: [...findings, ...copyFindings(bytes, boot, geometry), ...files.findings],
       identities: [],
-      payloads: content.payloads,
+      payloads: files.payloads,
     };
   },
 };

@@ -239,7 +239,7 @@ function checkHashes(bytes: Uint8Array, { node, data, whole }: Image, complete: 
 }
 
 /** What U-Boot and OpenWrt's sysupgrade demand of a whole tree. */
-function checkRoot(bytes: Uint8Array, root: FdtNode, configurations: FdtNode | undefined): LocalFinding[] {
+function checkRoot(bytes: Uint8Array, root: FdtNode, configurations: FdtNode | undefined, { shown: most }: Limits): LocalFinding[] {
   const findings: LocalFinding[] = [];
   const place = { offset: root.offset, length: 4 };
   const names = new Set(childOf(root, imagesNode)?.children.map(({ name }) => name));
@@ -257,8 +257,14 @@ function checkRoot(bytes: Uint8Array, root: FdtNode, configurations: FdtNode | u
   for (const configuration of configurations.children) {
     for (const property of configuration.properties) {
       if (!references.includes(property.name)) continue;
-      for (const named of stringsOf(bytes, property.value) ?? []) {
+      const list = stringsOf(bytes, property.value);
+      if (list === undefined) {
+        const args = { what: `${property.name} of configuration "${configuration.name}"`, expected: 'names of images', actual: 'other bytes' };
+        findings.push(finding('structure-invalid', property.value, args));
+      }
+      for (const named of list ?? []) {
         if (names.has(named.text)) continue;
+        if (findings.length >= most) return [...findings, finding('entries-too-many', named, { what: 'images missing', limit: most })];
         findings.push(finding('subimage-missing', named, { configuration: configuration.name, property: property.name, name: named.text }));
       }
     }
@@ -317,33 +323,42 @@ function shown(bytes: Uint8Array, { name, value }: FdtProperty): { value: FieldV
   return start.length < content.length ? { value: `${hexBytes(start)}…`, meaning: `${content.length} bytes` } : { value: hexBytes(content) };
 }
 
-/** All properties of the tree, named by their paths. */
-function fieldsOf(bytes: Uint8Array, node: FdtNode, path = ''): Field[] {
-  return [
-    ...node.properties.map((property) => ({ name: `${path}/${property.name}`, ...property.value, ...shown(bytes, property) })),
-    ...node.children.flatMap((child) => fieldsOf(bytes, child, `${path}/${child.name}`)),
-  ];
+/** The first `most` properties of the tree, named by their paths. */
+function fieldsOf(bytes: Uint8Array, node: FdtNode, most: number, path = ''): Field[] {
+  const fields = node.properties.slice(0, most).map((property): Field => ({ name: `${path}/${property.name}`, ...property.value, ...shown(bytes, property) }));
+  for (const child of node.children) {
+    if (fields.length >= most) break;
+    fields.push(...fieldsOf(bytes, child, most - fields.length, `${path}/${child.name}`));
+  }
+  return fields;
 }
 
+const propertyCount = ({ properties, children }: FdtNode): number => children.reduce((count, child) => count + propertyCount(child), properties.length);
+
 /** Profile names that OpenWrt writes into descriptions, names for device trees, and Zyxel's model numbers. */
-function identitiesOf(bytes: Uint8Array, root: FdtNode, configurations: FdtNode | undefined): Identity[] {
-  const found: Identity[] = [];
+function identitiesOf(bytes: Uint8Array, root: FdtNode, configurations: FdtNode | undefined, { shown: most, entries }: Limits): Identity[] {
+  // A name that several configurations give counts once, at its first place.
+  const found = new Map<string, Identity>();
+  const add = (source: string, value: string, offset: number): void => {
+    const key = `${source} ${value}`;
+    if (found.size < most && !found.has(key)) found.set(key, { source, value, offset });
+  };
   for (const node of configurations?.children ?? []) {
     const description = propertyOf(node, 'description');
     const profile = /^OpenWrt (\S+)$/.exec(text(bytes, node, 'description') ?? '')?.[1];
-    if (description !== undefined && profile !== undefined) found.push({ source: 'fit.description', value: profile, offset: description.value.offset + 8 });
+    if (description !== undefined && profile !== undefined) add('fit.description', profile, description.value.offset + 8);
     const compatible = propertyOf(node, 'compatible');
     for (const { text: value, offset } of compatible === undefined ? [] : (stringsOf(bytes, compatible.value) ?? [])) {
-      found.push({ source: 'fit.compatible', value, offset });
+      add('fit.compatible', value, offset);
     }
   }
-  const models = propertyOf(root, 'compat-models')?.value;
-  for (let offset = models?.offset ?? 0; models !== undefined && offset + 2 <= endOf(models); offset += 2) {
+  const models = propertyOf(root, 'compat-models')?.value ?? { offset: 0, length: 0 };
+  for (let index = 0; index < Math.min(Math.floor(models.length / 2), entries); index += 1) {
+    const offset = models.offset + index * 2;
     const value = hexBytes(bytes.subarray(offset, offset + 2));
-    if (value !== 'ffff') found.push({ source: 'fit.compat-models', value, offset });
+    if (value !== 'ffff') add('fit.compat-models', value, offset);
   }
-  // A name that several configurations give counts once, at its first place.
-  return [...new Map(found.reverse().map((identity) => [`${identity.source} ${identity.value}`, identity])).values()].reverse();
+  return [...found.values()];
 }
 
 /** The tree's regions, with the data of images in it and behind it. */
@@ -416,7 +431,7 @@ export const fit: Format<FitInput> = {
       checks.push(...hashes.checks);
       findings.push(...hashes.findings, ...(configurations === undefined ? [] : checkNames(image)));
     }
-    if (tree.complete) findings.push(...checkRoot(bytes, tree.root, configurations));
+    if (tree.complete) findings.push(...checkRoot(bytes, tree.root, configurations, limits));
     for (const owner of [...images.map(({ node }) => node), ...(configurations?.children ?? [])]) findings.push(...signatureNotes(bytes, owner));
 
     const external = images.flatMap(({ location, data }) => (location?.external === true && data !== undefined ? [data] : []));
@@ -427,9 +442,8 @@ export const fit: Format<FitInput> = {
     // Between and behind data `build` writes zeros.
     const isPlain = regions.every(({ kind, offset }) => kind !== 'unknown' && (kind !== 'padding' || offset < tree.length || bytes[offset] === 0));
     const kind = kindOf(images, configurations, tree.complete);
-    const fields = fieldsOf(bytes, tree.root);
-    const shorten = (what: string, count: number): LocalFinding[] =>
-      count > limits.shown ? [finding('list-shortened', { offset: tree.root.offset, length: 4 }, { what, count: count - limits.shown })] : [];
+    const fields = fieldsOf(bytes, tree.root, limits.shown);
+    const count = propertyCount(tree.root);
     const { input } = tree;
     const names = images.map(({ node }) => node.name);
     const title = text(bytes, tree.root, 'description') ?? '';
@@ -437,11 +451,14 @@ export const fit: Format<FitInput> = {
       length,
       summary: `FIT "${title}" (${names.length > 6 ? `${names.length} images` : names.join(', ')})`,
       kind,
-      fields: [...tree.fields, ...fields.slice(0, limits.shown)],
+      fields: [...tree.fields, ...fields],
       regions,
       checks,
-      findings: [...findings.slice(0, limits.shown), ...shorten('findings', findings.length), ...shorten('properties', fields.length)],
-      identities: identitiesOf(bytes, tree.root, configurations).slice(0, limits.shown),
+      findings:
+        count > limits.shown
+          ? [...findings, finding('list-shortened', { offset: tree.root.offset, length: 4 }, { what: 'properties', count: count - limits.shown })]
+          : findings,
+      identities: identitiesOf(bytes, tree.root, configurations, limits),
       payloads: images.flatMap((image) => payloadOf(image, kind === 'factory')).filter(({ ranges }) => ranges.every(isTiled)),
       ...(input === undefined || !isPlain || images.some(({ whole }) => !whole)
         ? {}

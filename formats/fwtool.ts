@@ -7,17 +7,21 @@
  *
  * Layout and writer: fwtool.c, fwimage.h. The JSON: OpenWrt include/image-commands.mk (append-metadata).
  */
+
+import { joined, lastIndexOf } from '../src/core/bytes.ts';
 import { compare, jamcrc } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
-import { hex, latin1 } from '../src/core/hex.ts';
+import { hex, latin1, toBytes } from '../src/core/hex.ts';
 import { hex32, bytes as raw, struct, u8, u32 } from '../src/core/struct.ts';
 import type { Field, Identity, Region } from '../src/core/types.ts';
 
 const trailer = struct('big', { magic: hex32, checksum: hex32, type: u8, padding: raw(3), size: u32 });
 const magic = 0x46577830; // "FWx0"
-const magicText = 'FWx0';
+const magicBytes = toBytes('FWx0');
+/** In front of most metadata: its version and flags, and how the JSON begins. */
+const chunkStart = toBytes('\0\0\0\0\0\0\0\0{');
 
 const [typeSignature, typeMetadata] = [0, 1];
 /** In front of the JSON: a version and flags, both 0. */
@@ -26,6 +30,8 @@ const metadataHeaderLength = 8;
 const largestChunk = 30 * 1024;
 /** How far back a trailer is looked for that is not at the end. */
 const searched = 128 * 1024;
+/** How many of them are looked at: each may take a checksum over the whole file. */
+const mostTrailers = 16;
 
 export interface FwtoolInput {
   /** All bytes in front of the first chunk. */
@@ -83,8 +89,9 @@ function locate(bytes: Uint8Array): Located | undefined {
   const direct = chunksUpTo(bytes, bytes.length);
   if (direct[0] !== undefined) return { start: direct[0].start, chunks: direct, end: bytes.length };
   const from = Math.max(0, bytes.length - searched);
-  const tail = latin1(bytes.subarray(from));
-  for (let found = tail.lastIndexOf(magicText); found >= 0; found = found === 0 ? -1 : tail.lastIndexOf(magicText, found - 1)) {
+  const tail = bytes.subarray(from);
+  let found = lastIndexOf(tail, magicBytes);
+  for (let count = 0; found >= 0 && count < mostTrailers; count += 1, found = lastIndexOf(tail, magicBytes, found - 1)) {
     const trailerOffset = from + found;
     const end = trailerOffset + trailer.length;
     const chunks = end <= bytes.length ? chunksUpTo(bytes, end) : [];
@@ -94,8 +101,8 @@ function locate(bytes: Uint8Array): Located | undefined {
       return { start: chunks[0].start, chunks, end };
     }
     // A trailer that is cut off or has an impossible size: the JSON in front of it tells where the chunk begins.
-    const json = tail.lastIndexOf('\0\0\0\0\0\0\0\0{', found);
-    if (json >= 0 && found - json < largestChunk) return { start: from + json, chunks: [], end: bytes.length, unusable: trailerOffset };
+    const json = lastIndexOf(tail.subarray(Math.max(0, found - largestChunk), found), chunkStart);
+    if (json >= 0) return { start: from + Math.max(0, found - largestChunk) + json, chunks: [], end: bytes.length, unusable: trailerOffset };
   }
   return undefined;
 }
@@ -139,7 +146,8 @@ function readMetadata(bytes: Uint8Array, start: number, end: number): Metadata {
     fields.push({ name, ...place(key), value });
   };
   const compat = values['compat_version'] ?? '1.0';
-  if (typeof compat !== 'string' || !/^\d+\.\d+$/.test(compat)) problem(`compat_version is ${JSON.stringify(compat)}, expected "major.minor"`);
+  if (typeof compat !== 'string' || !/^\d+\.\d+$/.test(compat))
+    problem(`compat_version is ${typeof compat === 'string' ? `"${compat}"` : 'no text'}, expected "major.minor"`);
   else field('compatVersion', 'compat_version', compat);
   if (typeof values['compat_message'] === 'string') field('compatMessage', 'compat_message', values['compat_message']);
   const identities: Identity[] = [];
@@ -265,13 +273,7 @@ export const fwtool: Format<FwtoolInput> = {
       const checksum = jamcrc(image, ...parts, data);
       parts.push(data, trailer.write({ magic, checksum, type, padding: new Uint8Array(3), size: data.length + trailer.length }));
     }
-    const built = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-    let position = 0;
-    for (const part of parts) {
-      built.set(part, position);
-      position += part.length;
-    }
-    return built;
+    return joined(parts);
   },
 };
 

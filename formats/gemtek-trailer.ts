@@ -5,12 +5,12 @@
  *
  * Layout and writer: OpenWrt target/linux/ramips/image/mt7621.mk (gemtek-trailer).
  */
-import { cksum, compare } from '../src/core/checksums.ts';
-import { damagedMagic, finding, type LocalFinding } from '../src/core/findings.ts';
+import { cksum } from '../src/core/checksums.ts';
+import { damagedMagic } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
 import { fromHexText, hexText, toBytes } from '../src/core/hex.ts';
 import { rawText, struct, text } from '../src/core/struct.ts';
-import { fillerBehind, findTrailer, truncatedTrailer } from '../src/core/trailer.ts';
+import { fillerBehind, findTrailer, textChecksum, truncatedTrailer } from '../src/core/trailer.ts';
 
 const trailer = struct('big', { magic: rawText(8), checksum: text(8) });
 
@@ -59,12 +59,7 @@ export const gemtekTrailer: Format<GemtekTrailerInput> = {
     if (bytes.length < start + trailer.length) return truncatedTrailer(what, bytes, start, trailer.length);
     const values = trailer.read(bytes, start);
     const at = { offset: start + trailer.at.checksum.offset, length: trailer.at.checksum.length };
-    const stored = fromHexText(values.checksum);
-    const findings: LocalFinding[] = damagedMagic(what, bytes, start, magic);
-    if (stored === null) {
-      const args = { what: `checksum of the ${what}`, expected: 'eight upper-case hexadecimal digits', actual: `"${values.checksum}"` };
-      findings.push(finding('structure-invalid', at, args));
-    }
+    const { check, findings } = textChecksum(what, bytes, start, at);
     const behind = fillerBehind(what, bytes, start + trailer.length);
     return {
       start,
@@ -72,18 +67,8 @@ export const gemtekTrailer: Format<GemtekTrailerInput> = {
       summary: what,
       fields: trailer.fields(values, {}, start),
       regions: [region('metadata', what, start, trailer.length), ...behind.regions],
-      checks: [
-        compare({
-          code: 'image-checksum-mismatch',
-          name: 'cksum',
-          algorithm: 'posix cksum',
-          stored,
-          computed: cksum(bytes.subarray(0, start)),
-          at,
-          covers: [{ offset: 0, length: start }],
-        }),
-      ],
-      findings: [...findings, ...behind.findings],
+      checks: [check],
+      findings: [...damagedMagic(what, bytes, start, magic), ...findings, ...behind.findings],
       identities: [],
       payloads: [],
       input: () => ({ image: bytes.subarray(0, start) }),

@@ -8,6 +8,7 @@
  *
  * Layout: RFC 1952. Writers: gzip, pigz, zopfli.
  */
+import { joined } from '../src/core/bytes.ts';
 import { type CodedCheck, compare, crc32 } from '../src/core/checksums.ts';
 import { finding, type LocalFinding } from '../src/core/findings.ts';
 import { type Format, type Reading, region, truncatedHeader } from '../src/core/format.ts';
@@ -156,8 +157,10 @@ function readMembers(bytes: Uint8Array, unpack: boolean, budget: Budget): Member
   let end = 0;
   const result = (open = false): Members => ({ fields, regions, checks, findings, streams, unpacked, name, end, open });
   for (let count = 0; count === 0 || plausible(bytes, end); count += 1) {
-    if (count >= budget.limits.entries) {
-      findings.push(finding('entries-too-many', { offset: end, length: bytes.length - end }, { what: 'gzip members', limit: budget.limits.entries }));
+    if (count >= budget.limits.members) {
+      findings.push(finding('entries-too-many', { offset: end, length: bytes.length - end }, { what: 'gzip members', limit: budget.limits.members }));
+      regions.push(region('unknown', 'not read', end, bytes.length - end));
+      end = bytes.length;
       return result();
     }
     const prefix = count === 0 ? '' : `members[${count}].`;
@@ -221,17 +224,6 @@ function readMembers(bytes: Uint8Array, unpack: boolean, budget: Budget): Member
     end = trailerOffset + trailer.length;
   }
   return result();
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0] as Uint8Array;
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
 }
 
 export const gzip: Format = {

@@ -7,13 +7,13 @@
  *
  * Layout and writer: linksys-image.sh, today OpenWrt's include/image-commands.mk (linksys-image).
  */
-import { cksum, compare } from '../src/core/checksums.ts';
+import { cksum } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
-import { damagedMagic, finding, type LocalFinding } from '../src/core/findings.ts';
+import { damagedMagic } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
 import { fromHexText, hexText, toBytes } from '../src/core/hex.ts';
 import { rawText, struct, text } from '../src/core/struct.ts';
-import { fillerBehind, findTrailer, truncatedTrailer } from '../src/core/trailer.ts';
+import { fillerBehind, findTrailer, textChecksum, truncatedTrailer } from '../src/core/trailer.ts';
 
 const footer = struct('big', {
   magic: rawText(9),
@@ -88,12 +88,7 @@ export const linksysFooter: Format<LinksysFooterInput> = {
     if (bytes.length < start + length) return truncatedTrailer(what, bytes, start, length);
     const values = footer.read(bytes, start);
     const at = { offset: start + footer.at.checksum.offset, length: footer.at.checksum.length };
-    const stored = fromHexText(values.checksum);
-    const findings: LocalFinding[] = damagedMagic(what, bytes, start, magic);
-    if (stored === null) {
-      const args = { what: `checksum of the ${what}`, expected: 'eight upper-case hexadecimal digits', actual: `"${values.checksum}"` };
-      findings.push(finding('structure-invalid', at, args));
-    }
+    const { check, findings } = textChecksum(what, bytes, start, at);
     const end = start + lengthAt(bytes, start);
     const withLineFeed = end > start + length;
     const behind = fillerBehind(what, bytes, end);
@@ -111,18 +106,8 @@ export const linksysFooter: Format<LinksysFooterInput> = {
         ...(withLineFeed ? [region('metadata', 'line feed', start + length, 1)] : []),
         ...behind.regions,
       ],
-      checks: [
-        compare({
-          code: 'image-checksum-mismatch',
-          name: 'cksum',
-          algorithm: 'posix cksum',
-          stored,
-          computed: cksum(bytes.subarray(0, start)),
-          at,
-          covers: [{ offset: 0, length: start }],
-        }),
-      ],
-      findings: [...findings, ...behind.findings],
+      checks: [check],
+      findings: [...damagedMagic(what, bytes, start, magic), ...findings, ...behind.findings],
       identities: [{ source: 'linksys-footer.type', value: type, offset: start + footer.at.type.offset }],
       payloads: [],
       input: () => ({

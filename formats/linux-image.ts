@@ -7,6 +7,8 @@
  *
  * Layout: Linux Documentation/arch/arm64/booting.rst, Documentation/arch/riscv/boot-image-header.rst, PE/COFF.
  */
+
+import { standsAt } from '../src/core/bytes.ts';
 import { type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
 import { fromHex, toBytes } from '../src/core/hex.ts';
@@ -38,18 +40,18 @@ const section = struct('little', {
   counts: u32,
   flags: u32,
 });
+const peSignature = toBytes('PE\0\0');
 /** What Windows allows; kernels have two or three. */
 const mostSections = 96;
 
 const magics = { arm64: { offset: 0x38, bytes: toBytes('ARM\x64') }, riscv: { offset: 0x38, bytes: fromHex('52534305') } } as const;
-const has = (bytes: Uint8Array, magic: { offset: number; bytes: Uint8Array }): boolean =>
-  magic.bytes.every((byte, index) => bytes[magic.offset + index] === byte);
+const has = (bytes: Uint8Array, magic: { offset: number; bytes: Uint8Array }): boolean => standsAt(bytes, magic.offset, magic.bytes);
 
 /** The end of the PE program's last section; `undefined` if there is none. */
 function programEnd(bytes: Uint8Array, peOffset: number): { end: number; at: Range } | undefined {
   if (peOffset < arm64.length || peOffset + coff.length > bytes.length) return undefined;
-  const { signature, sectionCount, optionalLength } = coff.read(bytes, peOffset);
-  if (!toBytes('PE\0\0').every((byte, index) => signature[index] === byte)) return undefined;
+  const { sectionCount, optionalLength } = coff.read(bytes, peOffset);
+  if (!standsAt(bytes, peOffset, peSignature)) return undefined;
   const table = peOffset + coff.length + optionalLength;
   let last: { end: number; at: Range } | undefined;
   for (let index = 0; index < Math.min(sectionCount, mostSections); index += 1) {

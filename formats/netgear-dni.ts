@@ -6,7 +6,7 @@
  *
  * Layout and writer: firmware-utils mkdniimg.c.
  */
-import { compare, sum8 } from '../src/core/checksums.ts';
+import { closingSum, closingSumLength, readClosingSum } from '../src/core/closing-sum.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding } from '../src/core/findings.ts';
 import { type Format, type Reading, region, truncatedHeader } from '../src/core/format.ts';
@@ -15,7 +15,6 @@ import { type TextLine, textLines } from '../src/core/text-lines.ts';
 import type { Confidence, Field, Identity } from '../src/core/types.ts';
 
 const headerLength = 128;
-const sumLength = 1;
 
 const required = ['device', 'version', 'region'];
 /** What boot loader and web page compare with the device. */
@@ -51,8 +50,8 @@ export const netgearDni: Format<NetgearDniInput> = {
 
   parse(bytes): Reading<NetgearDniInput> {
     const lines = headerLines(bytes);
-    if (bytes.length < headerLength + sumLength) {
-      const args = { what: 'a DNI header and its sum', length: headerLength + sumLength, available: bytes.length };
+    if (bytes.length < headerLength + closingSumLength) {
+      const args = { what: 'a DNI header and its sum', length: headerLength + closingSumLength, available: bytes.length };
       return truncatedHeader('Netgear DNI', headerLength, finding('header-truncated', { offset: 0, length: bytes.length }, args), bytes.length);
     }
     const findings: LocalFinding[] = [];
@@ -70,34 +69,18 @@ export const netgearDni: Format<NetgearDniInput> = {
     const identities = lines
       .filter((line) => identifying.has(line.key) && line.value !== '')
       .map((line): Identity => ({ source: `netgear-dni.${line.key}`, value: line.value, offset: line.valueOffset }));
-    const sumOffset = bytes.length - sumLength;
-    const image = { offset: headerLength, length: sumOffset - headerLength };
-    const stored = bytes[sumOffset] as number;
+    const sum = readClosingSum(bytes);
+    const image = { offset: headerLength, length: sum.region.offset - headerLength };
     return {
       length: bytes.length,
       summary: `Netgear DNI for "${value('device') ?? ''}", version ${value('version') ?? ''}, region "${value('region') ?? ''}"`,
-      fields: [...fields, { name: 'sum', offset: sumOffset, length: sumLength, value: stored }],
-      regions: [
-        region('header', 'DNI header', 0, headerLength),
-        region('payload', 'image', image.offset, image.length),
-        region('header', 'sum', sumOffset, sumLength),
-      ],
-      checks: [
-        compare({
-          code: 'image-checksum-mismatch',
-          name: 'sum',
-          algorithm: 'sum8, complement',
-          stored,
-          computed: 0xff - sum8(bytes.subarray(0, sumOffset)),
-          at: { offset: sumOffset, length: sumLength },
-          covers: [{ offset: 0, length: sumOffset }],
-          digits: 2,
-        }),
-      ],
+      fields: [...fields, sum.field],
+      regions: [region('header', 'DNI header', 0, headerLength), region('payload', 'image', image.offset, image.length), sum.region],
+      checks: [sum.check],
       findings,
       identities,
       payloads: image.length > 0 ? [{ label: 'image', ranges: [image], content: 'slice' }] : [],
-      input: () => ({ lines: lines.map((line) => [line.key, line.value] as const), image: bytes.subarray(headerLength, sumOffset) }),
+      input: () => ({ lines: lines.map((line) => [line.key, line.value] as const), image: bytes.subarray(headerLength, sum.region.offset) }),
     };
   },
 
@@ -106,10 +89,10 @@ export const netgearDni: Format<NetgearDniInput> = {
     // The reference tool cuts the text to leave one NUL; it may lose its last line end, nothing more.
     if (text.length > headerLength)
       throw new OwimgError('bad-value', `Cannot store ${text.length} characters of text: the header has room for ${headerLength - 1}`);
-    const built = new Uint8Array(headerLength + image.length + sumLength);
+    const built = new Uint8Array(headerLength + image.length + closingSumLength);
     built.set(toBytes(text.slice(0, headerLength - 1)));
     built.set(image, headerLength);
-    built[built.length - sumLength] = 0xff - sum8(built.subarray(0, -sumLength));
+    built[built.length - closingSumLength] = closingSum(built.subarray(0, -closingSumLength));
     return built;
   },
 };

@@ -71,10 +71,12 @@ function layout(bytes: Uint8Array): { isSeal: boolean; headerLength: number; met
 
 const startsWithMagic = (bytes: Uint8Array): boolean => bytes.length >= 4 && new DataView(bytes.buffer, bytes.byteOffset).getUint32(0) === magic;
 
-/** How many bytes the entities take that lie one after the other from the first byte on; 0 if none begins there. */
-function entitiesLength(bytes: Uint8Array): number {
+/** How many bytes the entities take that lie one after the other from the first byte on, `most` of them; 0 if none begins there. */
+function entitiesLength(bytes: Uint8Array, most: number): number {
   let position = 0;
-  while (startsWithMagic(bytes.subarray(position))) {
+  for (let count = 0; startsWithMagic(bytes.subarray(position)); count += 1) {
+    // More than anybody looks into: they are all taken to be entities.
+    if (count === most) return bytes.length;
     const rest = bytes.subarray(position);
     if (rest.length < sealHeader.length) return bytes.length;
     const { headerLength, meta, imageLength } = layout(rest);
@@ -117,7 +119,7 @@ export const seama: Format<SeamaInput> = {
     return fits && metaLength > 0 && follows ? 'maybe' : 'no';
   },
 
-  parse(bytes): Reading<SeamaInput> {
+  parse(bytes, { budget }): Reading<SeamaInput> {
     const cut = (length: number): Reading<never> => {
       const args = { what: 'a Seama header', length, available: bytes.length };
       return truncatedHeader('Seama', length, finding('header-truncated', { offset: 0, length: bytes.length }, args), bytes.length);
@@ -148,7 +150,7 @@ export const seama: Format<SeamaInput> = {
     const rest = bytes.subarray(imageOffset);
     let imageLength = Math.min(values.imageLength, available);
     if (isSeal) {
-      imageLength = entitiesLength(rest) || available;
+      imageLength = entitiesLength(rest, budget.limits.layers) || available;
       if (available === 0) {
         const args = { what: 'the first Seama entity', length: entityHeader.length, available };
         findings.push(finding('header-truncated', { offset: imageOffset, length: 0 }, args));

@@ -2,21 +2,28 @@
  * OpenWrt's sysupgrade tar: a tar with one directory `sysupgrade-BOARD`, in it CONTROL (a line `BOARD=...`), kernel
  * and root, for some boards dtb or ramdisk. What devices with NAND, UBI or eMMC are upgraded with.
  *
- * Each header has tar's checksum; nothing covers the data but the metadata that may be appended behind it.
+ * Each header has tar's checksum; nothing covers the data but the metadata that may be appended behind it and, for
+ * some boards, a one-byte sum behind the root file system.
  *
  * Writer: OpenWrt scripts/sysupgrade-tar.sh (GNU tar). Reader: package/base-files/files/lib/upgrade/nand.sh.
  */
+import { type CodedCheck, compare, sum8 } from '../src/core/checksums.ts';
 import { finding, type LocalFinding } from '../src/core/findings.ts';
 import type { Format, Payload, Reading } from '../src/core/format.ts';
 import { printable, toBytes } from '../src/core/hex.ts';
 import { unsafePath } from '../src/core/path.ts';
 import { boardOf, detectTar, holdsUpgrade, linkNameAt, nameAt, readTar, type TarMember, writeTar } from '../src/core/tar.ts';
-import type { Identity } from '../src/core/types.ts';
+import type { Identity, Range } from '../src/core/types.ts';
 
 /** In the order in which the archive has them. */
 const parts = ['CONTROL', 'dtb', 'kernel', 'ramdisk', 'root'] as const;
 type Part = (typeof parts)[number];
 const needed: readonly Part[] = ['CONTROL', 'kernel', 'root'];
+/**
+ * Boards whose boot loader wants the bytes of the root file system to add up to FF: one behind it makes it so.
+ * Writer: OpenWrt target/linux/ipq806x/image/generic.mk (buffalo-rootfs-cksum).
+ */
+const summedBoards: ReadonlySet<string> = new Set(['buffalo_wxr-2533dhp']);
 /** CONTROL is one short line. */
 const longestControl = 1024;
 const directoryPrefix = 'sysupgrade-';
@@ -55,6 +62,20 @@ function unsafeMembers(members: readonly TarMember[]): LocalFinding[] {
     if (kind === 'device') findings.push(finding('path-unsafe', nameAt(member), { path, reason: 'is a device file or a pipe' }));
   }
   return findings;
+}
+
+/** The sum over a root file system, the byte behind it and the zeros that fill it up: the byte itself may stand in front of any number of them. */
+function rootSum(bytes: Uint8Array, data: Range): CodedCheck {
+  return compare({
+    code: 'rootfs-checksum-mismatch',
+    name: 'root-sum',
+    algorithm: 'sum8',
+    stored: 0xff,
+    computed: sum8(bytes.subarray(data.offset, data.offset + data.length)),
+    at: data,
+    covers: [data],
+    digits: 2,
+  });
 }
 
 export const sysupgradeTar: Format<SysupgradeTarInput> = {
@@ -124,14 +145,22 @@ export const sysupgradeTar: Format<SysupgradeTarInput> = {
       }
     }
 
+    const root = found.get('root');
+    const sum = root?.whole === true && root.data.length > 0 && summedBoards.has(board) ? [rootSum(bytes, root.data)] : [];
     const payloads: Payload[] = members
       .filter((member) => member.kind === 'file' && member.data.length > 0)
       .map((member) => {
         const part = partOf(member);
-        return { label: part ?? member.name, ranges: [member.data], ...(part === 'CONTROL' ? { content: 'opaque' } : {}) };
+        return {
+          label: part ?? member.name,
+          ranges: [member.data],
+          ...(part === 'CONTROL' ? { content: 'opaque' } : {}),
+          ...(member === root && sum.length > 0 ? { behind: { label: 'sum of the root file system', length: 1 } } : {}),
+        };
       });
     return {
       ...tar,
+      checks: [...tar.checks, ...sum],
       summary: `sysupgrade tar for ${board}`,
       findings,
       identities,

@@ -21,6 +21,19 @@ const elecomSalt = '\n458\n';
 const digestText = /^(?:[0-9a-f]{32}|[0-9A-F]{32})(?=[\s*-]|$)/;
 const digestLength = 32;
 
+/** The members by their names, and by these without the last ending; three of each are enough to tell that a name is not clear. */
+function byStem(files: readonly TarMember[]): ReadonlyMap<string, readonly TarMember[]> {
+  const members = new Map<string, TarMember[]>();
+  for (const file of files) {
+    for (const stem of new Set([file.name, file.name.replace(/\.[^./]*$/, '')])) {
+      const same = members.get(stem);
+      if (same === undefined) members.set(stem, [file]);
+      else if (same.length < 3) same.push(file);
+    }
+  }
+  return members;
+}
+
 interface Digests {
   readonly checks: CodedCheck[];
   readonly findings: LocalFinding[];
@@ -31,10 +44,11 @@ function digests(bytes: Uint8Array, members: readonly TarMember[]): Digests {
   const checks: CodedCheck[] = [];
   const findings: LocalFinding[] = [];
   const files = members.filter((member) => member.kind === 'file');
+  const stems = byStem(files);
   for (const member of files) {
     const stem = digestName.exec(member.name)?.[1];
     if (stem === undefined) continue;
-    const candidates = files.filter((other) => other.name === stem || (other !== member && other.name.replace(/\.[^./]*$/, '') === stem));
+    const candidates = (stems.get(stem) ?? []).filter((other) => other !== member);
     const subject = candidates[0];
     if (subject === undefined || candidates.length > 1 || !member.whole) continue;
     const { offset, length } = member.data;

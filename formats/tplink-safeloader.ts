@@ -36,6 +36,9 @@ const signatureLength = 128;
 const salt = fromHex('7a2b15ed9b98596de504ab44ac2a9f4e');
 const tableWord = 'fwup-ptn ';
 const flashWord = 'partition ';
+/** What the first line of the table begins with, and how far it is looked at. */
+const firstLine = /^fwup-ptn \S+ base 0x[0-9a-f]{1,8} size 0x[0-9a-f]/i;
+const firstLineLength = 128;
 /** In front of the text of `partition-table`. */
 const flashTableStart = [0x00, 0x04, 0x00, 0x00];
 const qNewMark = '?NEW';
@@ -262,7 +265,7 @@ export const tplinkSafeloader: Format<SafeloaderInput> = {
   detect(bytes): Confidence {
     const table = bytes.length < preambleLength + 4 ? Number.POSITIVE_INFINITY : tableOffset(headerType(bytes));
     if (bytes.length < table + tableWord.length) return bytes.length > preambleLength + 1 && beginsLikeOne(bytes) ? 'maybe' : 'no';
-    if (startsWith(bytes, table, tableWord)) return 'yes';
+    if (startsWith(bytes, table, tableWord)) return firstLine.test(latin1(bytes.subarray(table, table + firstLineLength))) ? 'yes' : 'maybe';
     // With a damaged first line, the flash layout that follows the table still tells.
     return startsWith(bytes, table + tableLength + flashTableStart.length, flashWord) ? 'maybe' : 'no';
   },

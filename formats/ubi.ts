@@ -300,6 +300,8 @@ class Reader {
   readonly #scan: Scan;
   readonly #shown: number;
   #hidden = false;
+  /** Holes in volumes that may still be filled: they cost memory that the file did not bring. */
+  #holes: number;
   readonly #outdated = new Set<Block>();
 
   constructor(bytes: Uint8Array, geometry: Geometry, found: Scan, shown: number) {
@@ -309,6 +311,7 @@ class Reader {
     this.#shown = shown;
     this.checks = new CheckGroups('jamcrc', shown);
     this.blocks = found.blocks;
+    this.#holes = this.blocks.length;
     const last = this.blocks.at(-1);
     this.end = last === undefined ? 0 : last.offset + last.length;
     this.pristine = this.blocks.every((block) => !block.vidOk || block.vid?.sequence === 0n);
@@ -634,13 +637,11 @@ class Reader {
     const { blocks, values, name } = volume;
     if (blocks.size === 0 || usable === 0) return;
     const ranges: Range[] = [];
-    // Holes cost memory that the file did not bring: no more of it than the file has bytes.
-    let fillable = holes ? Math.floor(this.#bytes.length / usable) : 0;
     for (let number = 0; number < count; number += 1) {
       const block = blocks.get(number);
       if (block === undefined) {
-        fillable -= 1;
-        if (fillable < 0) break;
+        if (!holes || this.#holes === 0) break;
+        this.#holes -= 1;
         ranges.push({ offset: nowhere, length: usable });
         continue;
       }

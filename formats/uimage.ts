@@ -413,13 +413,13 @@ interface Members {
 }
 
 /** The table of a multi-file image or a script: lengths, then 0; all members but the last are padded to 4 bytes. */
-function readMembers(bytes: Uint8Array, start: number, end: number, entryLimit: number): Members {
+function readMembers(bytes: Uint8Array, start: number, end: number, memberLimit: number): Members {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const members: Members = { payloads: [], fields: [], regions: [], findings: [] };
   const lengths: number[] = [];
   let position = start;
   let ended = false;
-  while (position + 4 <= end && lengths.length < entryLimit) {
+  while (position + 4 <= end && lengths.length < memberLimit) {
     const length = view.getUint32(position);
     position += 4;
     if (length === 0) {
@@ -487,7 +487,10 @@ export const uimage: Format<UimageInput> = {
       url: 'https://github.com/openwrt/openwrt/blob/3d1645ee/tools/mkimage/patches/030-allow-to-use-different-magic.patch',
     },
   ],
-  limitations: ['A Cameo tag behind a root file system, as vendors have it, is not read; one behind a kernel is.'],
+  limitations: [
+    'A Cameo tag behind a root file system, as vendors have it, is not read; one behind a kernel is.',
+    "OpenWrt's loader (lzma-loader) in front of an OKLI uImage is code without a header: it is known only by what it is packed in (ELF, uImage, LZMA), and a kernel that is built into it is not unpacked.",
+  ],
   magics: [
     { offset: 0, bytes: fromHex('27051956') },
     { offset: 0, bytes: toBytes('OKLI') },
@@ -546,7 +549,7 @@ export const uimage: Format<UimageInput> = {
     const length = trailer === undefined ? end : end + vendors.cameoTrailer.length;
 
     const holdsMembers = type === typeMulti || type === typeScript;
-    const members = holdsMembers ? readMembers(bytes, variant.dataOffset, end, budget.limits.entries) : undefined;
+    const members = holdsMembers ? readMembers(bytes, variant.dataOffset, end, budget.limits.members) : undefined;
     const payloads: Payload[] = members?.payloads ?? [];
     const label = type === typeFilesystem ? 'file system' : named(imageTypes, type);
     const regions: Region[] = [region('header', 'uImage header', 0, Math.min(variant.dataOffset, end)), ...(members?.regions ?? [])];
@@ -558,7 +561,9 @@ export const uimage: Format<UimageInput> = {
       const mayRepeat = compression === 0;
       const unsaid = variant.compressionUnsaid === true || vendor.compressionUnsaid === true;
       const promised = unsaid ? {} : { compression: compressions[compression] ?? 'none', compressionAt: header.at.compression };
-      payloads.push({ label, mayRepeat, ranges: [first], ...promised });
+      // A kernel that is not packed may be OpenWrt's loader, and behind it, from where it searches, an OKLI uImage.
+      const content = compression === 0 && type !== typeFilesystem ? 'slice' : 'one';
+      payloads.push({ label, mayRepeat, content, ranges: [first], ...promised });
       regions.push(region('payload', label, first.offset, first.length));
       if (rootfsOffset !== undefined) {
         payloads.push({ label: 'root file system', ranges: [{ offset: rootfsOffset, length: dataEnd - rootfsOffset }], content: 'slice' });

@@ -9,6 +9,7 @@
  * Layout: The .xz File Format, version 1.2.1. Writers: xz, OpenWrt tools/xz.
  */
 import { undoFilter } from '../src/core/branch-filters.ts';
+import { joined, standsAt } from '../src/core/bytes.ts';
 import { type CodedCheck, compare, crc32, crc64, digest } from '../src/core/checksums.ts';
 import { finding, type LocalFinding } from '../src/core/findings.ts';
 import { type Format, type Payload, type Reading, region, truncatedHeader } from '../src/core/format.ts';
@@ -349,18 +350,7 @@ class Reader {
   }
 }
 
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0] as Uint8Array;
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let position = 0;
-  for (const part of parts) {
-    whole.set(part, position);
-    position += part.length;
-  }
-  return whole;
-}
-
-const hasMagic = (bytes: Uint8Array, at = 0): boolean => magic.every((byte, index) => bytes[at + index] === byte);
+const hasMagic = (bytes: Uint8Array, at = 0): boolean => standsAt(bytes, at, magic);
 
 /** Where the next stream begins, behind zeros in groups of four; -1 if none does. */
 function nextStream(bytes: Uint8Array, from: number): number {
@@ -391,6 +381,13 @@ export const xz: Format = {
     const reader = new Reader(bytes, unpack, budget.unpackLimit(bytes.length), budget.limits.entries);
     let known = true;
     for (let start = 0; known && start >= 0; ) {
+      if (reader.streams >= budget.limits.members) {
+        const rest = { offset: start, length: bytes.length - start };
+        reader.findings.push(finding('entries-too-many', rest, { what: 'xz streams', limit: budget.limits.members }));
+        reader.regions.push(region('unknown', 'not read', rest.offset, rest.length));
+        reader.end = bytes.length;
+        break;
+      }
       known = reader.stream(start);
       const next = known ? nextStream(bytes, reader.end) : -1;
       if (next > reader.end) reader.regions.push(region('padding', 'between two streams', reader.end, next - reader.end));
@@ -399,7 +396,7 @@ export const xz: Format = {
     budget.tookUnpacked(reader.unpackedTotal);
     const payloads: Payload[] = [];
     if (unpack && reader.whole && reader.unpackedTotal > 0) {
-      payloads.push({ label: 'unpacked', ranges: reader.packed, unpacked: { bytes: join(reader.unpacked), by: 'xz' }, content: 'slice' });
+      payloads.push({ label: 'unpacked', ranges: reader.packed, unpacked: { bytes: joined(reader.unpacked), by: 'xz' }, content: 'slice' });
     }
     return {
       length: reader.end,

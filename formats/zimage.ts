@@ -7,6 +7,8 @@
  *
  * Layout: Linux arch/arm/boot/compressed/head.S, vmlinux.lds.S. Writer: the kernel's build.
  */
+
+import { standsAt } from '../src/core/bytes.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Payload, type Reading, region, tile } from '../src/core/format.ts';
 import { fromHex, hex } from '../src/core/hex.ts';
@@ -36,11 +38,9 @@ const compressions: readonly { readonly magic: Uint8Array; readonly inside: bool
   { magic: fromHex('28b52ffd'), inside: false },
 ];
 
-const begins = (bytes: Uint8Array, offset: number, magic: Uint8Array): boolean => magic.every((byte, index) => bytes[offset + index] === byte);
-
 function endianOf(bytes: Uint8Array): Endian | undefined {
-  if (begins(bytes, start, magics.little)) return 'little';
-  return begins(bytes, start, magics.big) ? 'big' : undefined;
+  if (standsAt(bytes, start, magics.little)) return 'little';
+  return standsAt(bytes, start, magics.big) ? 'big' : undefined;
 }
 
 /** The fields, with zeros for those behind the end of the bytes. */
@@ -58,8 +58,9 @@ function findKernel(bytes: Uint8Array, endian: Endian, length: number, tableOffs
   const sizeAt = word(tableOffset + 8);
   if (sizeAt + 4 > length) return undefined;
   for (let offset = headerLength; offset < sizeAt; offset += 1) {
-    const found = compressions.find((compression) => begins(bytes, offset, compression.magic));
-    if (found !== undefined) return { offset, length: sizeAt - offset + (found.inside ? 4 : 0) };
+    for (const { magic, inside } of compressions) {
+      if (standsAt(bytes, offset, magic)) return { offset, length: sizeAt - offset + (inside ? 4 : 0) };
+    }
   }
   return undefined;
 }

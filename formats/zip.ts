@@ -250,11 +250,11 @@ class Reader {
   readonly findings: LocalFinding[] = [];
   readonly members: Member[] = [];
   readonly #bytes: Uint8Array;
-  readonly #entryLimit: number;
+  readonly #memberLimit: number;
 
-  constructor(bytes: Uint8Array, entryLimit: number) {
+  constructor(bytes: Uint8Array, memberLimit: number) {
     this.#bytes = bytes;
-    this.#entryLimit = entryLimit;
+    this.#memberLimit = memberLimit;
   }
 
   #shown(prefix: string, fields: readonly Field[]): void {
@@ -277,8 +277,8 @@ class Reader {
 
   /** Whether one more entry may be read. */
   #mayRead(index: number, offset: number): boolean {
-    if (index < this.#entryLimit) return true;
-    const args = { what: 'zip members', limit: this.#entryLimit };
+    if (index < this.#memberLimit) return true;
+    const args = { what: 'zip members', limit: this.#memberLimit };
     this.findings.push(finding('entries-too-many', { offset, length: this.#bytes.length - offset }, args));
     return false;
   }
@@ -605,7 +605,7 @@ export const zip: Format = {
       const cut = { what: 'a zip', length: endRecord.length, available: bytes.length };
       return truncatedHeader('zip', endRecord.length, finding('header-truncated', { offset: 0, length: bytes.length }, cut), bytes.length);
     }
-    const reader = new Reader(bytes, context.budget.limits.entries);
+    const reader = new Reader(bytes, context.budget.limits.members);
     const directory = findDirectory(bytes);
     let end: number;
     if (directory === undefined) end = reader.readByHeaders();

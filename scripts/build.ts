@@ -5,46 +5,29 @@
  *   thirty files of packages, because finding and loading them one by one takes longer than checking an image does.
  *   Not minified: that gains nothing more, and stack traces stay readable.
  * - dist/src/index.js: the library for Node; the packages stay imports.
- * - dist/browser/index.js: the library for browsers, everything in one file.
+ * - dist/browser/index.js: the library for browsers, no packages left to find; the device facts in a file of their own.
  * - dist/types: declarations.
  */
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type BuildOptions, build } from 'esbuild';
+import { build } from 'esbuild';
+import { bundleForNode } from './bundle.ts';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 process.chdir(root);
 rmSync('dist', { recursive: true, force: true });
 
-const forNode = {
-  outbase: '.',
-  bundle: true,
-  format: 'esm',
-  platform: 'node',
-  target: 'node20',
-  // "#platform" is ours, not a package: it goes into the bundle.
-  alias: { '#platform': './src/platform/node.ts' },
-  sourcemap: true,
-} as const satisfies BuildOptions;
-
-await build({
-  ...forNode,
-  entryPoints: ['bin/owimg.ts'],
-  outdir: 'dist',
-  splitting: true,
-  chunkNames: 'bin/[name]-[hash]',
-  // The packages in CommonJS ask for Node's modules by require.
-  banner: { js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);" },
-});
-
-await build({ ...forNode, entryPoints: ['src/index.ts'], outdir: 'dist', packages: 'external' });
+await bundleForNode('dist', 'command');
+await bundleForNode('dist', 'library');
 
 await build({
   entryPoints: ['src/index.ts'],
-  outfile: 'dist/browser/index.js',
+  outdir: 'dist/browser',
   bundle: true,
+  // The device facts are fetched only by whoever asks for them.
+  splitting: true,
   format: 'esm',
   platform: 'browser',
   conditions: ['browser'],

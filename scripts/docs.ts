@@ -5,6 +5,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { errorKinds } from '../src/core/errors.ts';
+import { type Forcing, messages, type Stage } from '../src/explain/messages.ts';
 import { findingKinds, formats } from '../src/index.ts';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
@@ -46,6 +47,33 @@ function sample(message: (args: never) => string): string {
   return message(placeholders as never);
 }
 
+const stageWords: Readonly<Record<Stage, string>> = { 'nothing-written': 'nothing written', written: 'after writing', 'not-about-flash': '' };
+const forcingWords: Readonly<Record<Forcing, string>> = {
+  harmless: 'harmless',
+  'settings-lost': 'loses the settings',
+  bricks: 'bricks',
+  cannot: 'not possible',
+};
+
+function messagesPage(): string {
+  const cell = (text: string): string => text.trim().replaceAll('|', '\\|');
+  const rows = messages.map(
+    ({ examples, saidBy, means, stage, forcing, next }) =>
+      `| ${examples.map((example) => `\`${cell(example)}\``).join('<br>')} | ${cell(saidBy)} | ${cell(means)} | ${stageWords[stage]} | ${forcing === undefined ? '' : forcingWords[forcing]} | ${cell(next)} |`,
+  );
+  return `${made}
+
+# Messages
+
+What routers and their boot loaders say, and what it means. \`owimg explain "MESSAGE"\` finds the entry, also in a pasted log (\`owimg explain -\`).
+*Stage* says whether anything was written when the message appears; *forcing* what \`sysupgrade -F\` or the Force box would do if the message is right.
+
+| message | said by | means | stage | forcing | next |
+|---|---|---|---|---|---|
+${rows.join('\n')}
+`;
+}
+
 function findingsPage(): string {
   const sections = Object.entries(findingKinds).map(([code, { severity, title, message, hint }]) =>
     [
@@ -78,7 +106,7 @@ ${errors.join('\n')}
 `;
 }
 
-const pages: Readonly<Record<string, string>> = { 'docs/formats.md': formatsPage(), 'docs/findings.md': findingsPage() };
+const pages: Readonly<Record<string, string>> = { 'docs/formats.md': formatsPage(), 'docs/findings.md': findingsPage(), 'docs/messages.md': messagesPage() };
 const check = process.argv.includes('--check');
 for (const [path, text] of Object.entries(pages)) {
   const file = root + path;

@@ -5,6 +5,8 @@
  * next), turning offsets of a window into offsets of the file, and what the tree as a whole amounts to
  * (kind, status, coverage).
  */
+
+import { standsAt } from './core/bytes.ts';
 import { type CodedCheck, failedCheck, mergeRanges } from './core/checksums.ts';
 import { finding, type LocalFinding } from './core/findings.ts';
 import { type AnyFormat, type Magic, nowhere, type ParseContext, type Payload, type Reading, type Role, region } from './core/format.ts';
@@ -76,6 +78,7 @@ interface Walk {
   readonly unexplained: 'payload' | 'unknown';
   readonly content: 'one' | 'slice';
   readonly compression?: string | undefined;
+  readonly behind?: Payload['behind'] | undefined;
   /** Whether everything around is an archive or a compressed stream, so that this is still "the file". */
   readonly outer: boolean;
   /** One of several files in an archive: not each has to be firmware. */
@@ -172,13 +175,14 @@ class Inspector {
   findNext(bytes: Uint8Array, from: number): number {
     const pairs = this.#pairs;
     let pair = bytes[from] ?? 0;
-    for (let offset = from; offset + 1 < bytes.length; offset += 1) {
+    for (let offset = from; offset + 1 < bytes.length && this.#budget.maySearch; offset += 1) {
       pair = ((pair & 0xff) << 8) | (bytes[offset + 1] as number);
       if (pairs[pair] === 0) continue;
       for (const candidate of this.#searched[pair >> 8] as readonly Searched[]) {
         const start = offset - candidate.offset;
-        if (start < from || !candidate.bytes.every((byte, index) => bytes[offset + index] === byte)) continue;
+        if (start < from || !standsAt(bytes, offset, candidate.bytes)) continue;
         if (candidate.format.detect(bytes.subarray(start)) === 'yes') return start;
+        this.#budget.tookFalseMagic();
       }
     }
     return bytes.length;
@@ -197,18 +201,19 @@ class Inspector {
     const outer = walk.outer && packsFiles(format);
     const local: LocalFinding[] = [...reading.checks.filter((check) => check.ok === false).map(failedCheck), ...reading.findings];
     const children: Layer[] = [];
-    let regions: Region[] = reading.regions.filter((entry) => entry.length > 0);
+    const explained: Region[] = [];
     for (const payload of reading.payloads) {
       const pieces = await this.#payload(format, payload, window, { depth: walk.depth + 1, path, outer, findings: local });
       if (pieces === null) continue;
       children.push(...pieces.flatMap((piece) => (piece.layer === undefined ? [] : [piece.layer])));
-      if (payload.unpacked === undefined && payload.gathered === undefined) regions = replaceRegion(regions, payload.ranges[0] as Range, pieces, window.offset);
+      if (payload.unpacked === undefined && payload.gathered === undefined) explained.push(...pieces.map((piece) => piece.region));
     }
     const searched = format.role === 'archive' && outer && local.every((entry) => entry.severity === 'note');
     if (searched && children.length === 0) {
       const code = local.some((entry) => entry.code === 'member-unknown') ? 'archive-unrecognised' : 'archive-without-firmware';
       local.push(finding(code, { offset: start, length: reading.length }, { count: reading.payloads.length }));
     }
+    const regions = putIn(reading.regions, explained, window.offset);
     // An error explains what could not be read because of it.
     if (local.every(({ severity }) => severity !== 'error')) local.push(...unexplained(regions, local, bytesOf(window)));
     const { fields, findings } = this.#shown(reading.fields, local, { offset: start, length: reading.length });
@@ -280,6 +285,7 @@ class Inspector {
       // What an archive held is a file again: anything may follow anything in it.
       content: payload.content ?? (inherited.outer ? 'slice' : 'one'),
       compression: payload.compression,
+      behind: payload.behind,
       member: parent.role === 'archive',
       source,
     };
@@ -345,6 +351,7 @@ class Inspector {
       const tail = trailingPadding(bytes.subarray(position, end));
       const length = end - position - tail;
       if (atStart && walk.unexplained === 'payload') plain('payload', walk.label, position, length);
+      else if (length === walk.behind?.length) plain('metadata', walk.behind.label, position, length);
       else plain('unknown', 'not recognised', position, length);
       position += length;
     }
@@ -359,7 +366,8 @@ class Inspector {
     const whole = await this.read(format, window, walk);
     if (whole.reading.open !== true) return whole;
     const end = this.findNext(bytesOf(window), 1);
-    if (end === window.length) return whole;
+    // What seems to begin inside of its header does not.
+    if (end === window.length || format.detect(bytesOf(subWindow(window, 0, end))) === 'no') return whole;
     this.identities.length = identities;
     this.covered.length = covered;
     return this.read(format, subWindow(window, 0, end), walk);
@@ -537,12 +545,23 @@ function displacedStart(window: Window, pieces: readonly Piece[]): LocalFinding[
   return [];
 }
 
-/** Puts pieces in the place of a payload's region. */
-function replaceRegion(regions: readonly Region[], range: Range, pieces: readonly Piece[], shift: number): Region[] {
-  const end = range.offset + range.length;
-  const kept = regions.filter((entry) => entry.offset + entry.length <= range.offset || entry.offset >= end);
-  const put = pieces.map((piece) => ({ ...piece.region, offset: piece.region.offset - shift }));
-  return [...kept, ...put].sort((a, b) => a.offset - b.offset);
+const byOffset = (a: Range, b: Range): number => a.offset - b.offset;
+
+/** Puts what was found in the payloads in the place of their regions. Where payloads overlap the first one counts. */
+function putIn(regions: readonly Region[], found: readonly Region[], shift: number): Region[] {
+  const put: Region[] = [];
+  let end = 0;
+  for (const entry of [...found].sort(byOffset)) {
+    if (entry.offset - shift < end) continue;
+    end = entry.offset - shift + entry.length;
+    put.push({ ...entry, offset: entry.offset - shift });
+  }
+  let next = 0;
+  const kept = [...regions].sort(byOffset).filter(({ offset, length }) => {
+    while (next < put.length && (put[next] as Region).offset + (put[next] as Region).length <= offset) next += 1;
+    return length > 0 && offset + length <= (put[next]?.offset ?? Number.POSITIVE_INFINITY);
+  });
+  return [...kept, ...put].sort(byOffset);
 }
 
 /** What a file is, from its root layer; a format's own word holds unless what stands around it says more. */
@@ -637,8 +656,11 @@ function statusOf(findings: readonly Finding[]): Status {
  * Reads an image with the formats given. Never throws for damaged or hostile bytes.
  *
  * @param formats in the order in which they are asked: the most selective first
+ * @param file all of it; a Buffer will do
  */
-export async function inspectWith(formats: readonly AnyFormat[], bytes: Uint8Array, options: InspectOptions = {}): Promise<Inspection> {
+export async function inspectWith(formats: readonly AnyFormat[], file: Uint8Array, options: InspectOptions = {}): Promise<Inspection> {
+  // Node's Buffer is an Uint8Array whose slice() copies nothing: a format would write into the caller's bytes.
+  const bytes = new Uint8Array(file.buffer, file.byteOffset, file.byteLength);
   const budget = new Budget({ ...defaultLimits, ...options.limits });
   const byId = new Map(formats.map((format) => [format.id, format]));
   const inspector = new Inspector(formats, budget, options.deep === true);
@@ -655,6 +677,11 @@ export async function inspectWith(formats: readonly AnyFormat[], bytes: Uint8Arr
   const whole = (entries: readonly LocalFinding[]): void => {
     for (const entry of entries) findings.push({ ...entry, layer: root.format });
   };
+  if (!budget.maySearch) {
+    whole([
+      finding('entries-too-many', { offset: 0, length: bytes.length }, { what: 'magic numbers that nothing begins with', limit: budget.limits.falseMagics }),
+    ]);
+  }
   if (findings.some((entry) => entry.severity !== 'note')) whole(lineEndDamage(bytes));
   if (options.name !== undefined && root.format !== 'unknown')
     whole(

@@ -36,7 +36,7 @@ test('gzip.parse() reads no further than the header where nothing is to be unpac
 });
 
 test('inspect() stops at the limit of entries', async () => {
-  const limits = { entries: 3 };
+  const limits = { members: 3 };
   const members = Array.from({ length: 5 }, (_, index) => file(`${index}.bin`, kernel));
   const streams = members.map(() => gzipSync(kernel));
   expect(codes(await inspect(writeTar(members), { limits }))).toEqual(['entries-too-many']);

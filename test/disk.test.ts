@@ -1,6 +1,6 @@
 /** Partition tables and the file systems of disks: facts known from their makers, and what other tools say of the same images. */
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,21 +9,14 @@ import { ext4 } from '../formats/ext4.ts';
 import { fat } from '../formats/fat.ts';
 import { gpt } from '../formats/gpt.ts';
 import { mbr } from '../formats/mbr.ts';
+import type { Format, Reading } from '../src/core/format.ts';
+import { Budget, defaultLimits } from '../src/core/limits.ts';
 import { type Inspection, inspect, type Layer } from '../src/index.ts';
+import { randomFrom } from './support/random.ts';
+import { attempt, installed, run } from './support/tools.ts';
 
 const fixturePath = (file: string): string => fileURLToPath(new URL(`../fixtures/${file}`, import.meta.url));
 const fixture = (file: string): Uint8Array => new Uint8Array(readFileSync(fixturePath(file)));
-
-const environment = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin`, LC_ALL: 'C', TZ: 'UTC' };
-const run = (tool: string, ...parts: string[]): string => execFileSync(tool, parts, { encoding: 'utf8', env: environment, stdio: 'pipe' });
-const installed = (tool: string): boolean => {
-  try {
-    run('sh', '-c', `command -v ${tool}`);
-    return true;
-  } catch {
-    return false;
-  }
-};
 
 const folder = mkdtempSync(join(tmpdir(), 'owimg-disk-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -35,6 +28,45 @@ function blank(name: string, length: number): string {
   return path;
 }
 const read = (path: string): Uint8Array => new Uint8Array(readFileSync(path));
+
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+/** Bytes that no format takes for its own. */
+function noise(length: number, seed: number): Uint8Array {
+  const random = randomFrom(seed);
+  return Uint8Array.from({ length }, () => random(256));
+}
+
+/** Path, length and hash of each regular file in a folder that a tool has written. */
+function filesIn(path: string, prefix = ''): string[] {
+  return readdirSync(join(path, prefix), { withFileTypes: true })
+    .flatMap((entry) => {
+      const name = `${prefix}${entry.name}`;
+      if (entry.isDirectory()) return filesIn(path, `${name}/`);
+      const bytes = entry.isFile() ? read(join(path, name)) : undefined;
+      return bytes === undefined ? [] : [`${name} ${bytes.length} ${sha256(bytes)}`];
+    })
+    .sort();
+}
+
+const parse = (format: Format, image: Uint8Array): Reading => format.parse(image, { unpack: false, deep: false, budget: new Budget() }) as Reading;
+
+/** The same from a format's reading of an image; `others` are names of a file that has another name too, by that one. */
+function filesOf(format: Format, image: Uint8Array, others: Readonly<Record<string, string>> = {}): string[] {
+  const { fields, payloads } = parse(format, image);
+  const contents = new Map(
+    payloads.map(({ label, ranges, gathered }) => {
+      const { offset = 0, length = 0 } = ranges[0] ?? {};
+      return [label, gathered?.bytes ?? image.subarray(offset, offset + length)];
+    }),
+  );
+  return fields
+    .filter(({ name }) => name === 'file')
+    .map(({ value: path }) => {
+      const bytes = contents.get(others[String(path)] ?? String(path)) ?? new Uint8Array(0);
+      return `${path} ${bytes.length} ${sha256(bytes)}`;
+    })
+    .sort();
+}
 
 const root = (result: Inspection): Layer => result.root;
 const value = (layer: Layer, name: string): unknown => layer.fields.find((field) => field.name === name)?.value;
@@ -209,22 +241,65 @@ describe('fat', () => {
     }
   });
 
-  test.skipIf(!installed('mkfs.fat') || !installed('mcopy'))('mkfs.fat and mcopy: files in FAT16 and FAT32 are found', async () => {
-    const names = ['kernel.img', 'a-long-name-of-a-device-tree.dtb'];
-    const file = fixturePath('squashfs/sound-gzip.squashfs');
+  test.skipIf(!installed('mkfs.fat', 'mcopy', 'mdel'))('mcopy takes the same files out of FAT12, FAT16 and FAT32', async () => {
+    const source = join(folder, 'fat-files');
+    mkdirSync(source);
+    const put = (name: string, bytes: Uint8Array): string => {
+      writeFileSync(join(source, name), bytes);
+      return join(source, name);
+    };
+    const names = [
+      'KERNEL.IMG',
+      'lower.dtb',
+      'Mixed.Case',
+      'a long name with blanks, exactly 39 letters',
+      'a-name-of-26-letters-in-it',
+      '.hidden',
+      'no-content',
+    ];
+    const files = names.map((name, index) => put(name, noise(index === 6 ? 0 : 700 * index + 1, index)));
+    const [first, second, big] = [put('first.bin', noise(3000, 20)), put('second.bin', noise(100, 21)), put('big.bin', noise(20_000, 22))];
     for (const [bits, length] of [
-      [16, 4 * 1024 * 1024],
+      [12, 1024 * 1024],
+      [16, 8 * 1024 * 1024],
       [32, 34 * 1024 * 1024],
     ] as const) {
       const path = blank(`fat${bits}.img`, length);
       run('mkfs.fat', '--invariant', '-F', String(bits), '-s', '1', '-i', '12345678', path);
-      run('mmd', '-i', path, '::overlays');
-      for (const name of names) run('mcopy', '-i', path, file, `::overlays/${name}`);
-      const result = await inspect(read(path));
-      expect(result.findings).toEqual([]);
-      expect(values(root(result), /^type$/)).toEqual([`FAT${bits}`]);
-      expect(root(result).children.map((child) => [child.label, child.format])).toEqual(names.map((name) => [`overlays/${name}`, 'squashfs']));
+      run('mcopy', '-i', path, first, second, '::');
+      // With nothing free behind it, what comes next fills the gap and goes on behind the other.
+      run('mmd', '-i', path, '::overlays', '::overlays/one more folder', '::empty');
+      run('mcopy', '-i', path, ...files, '::overlays/one more folder/');
+      // More entries than the first cluster of the directory has room for.
+      for (let number = 0; number < 20; number += 1) run('mcopy', '-i', path, second, `::overlays/copy number ${number}`);
+      run('mdel', '-i', path, '::first.bin');
+      run('mcopy', '-i', path, big, '::');
+      const out = join(folder, `fat${bits}`);
+      mkdirSync(out);
+      run('mcopy', '-s', '-n', '-i', path, '::', out);
+      const listed = filesIn(out);
+      expect(listed.length).toBe(29);
+      const image = read(path);
+      const { findings, payloads, summary } = parse(fat, image);
+      expect([summary?.slice(0, 6), findings]).toEqual([`FAT${bits} `, []]);
+      expect(filesOf(fat, image)).toEqual(listed);
+      // mtools takes the first free cluster on FAT12 and FAT16; on FAT32 it goes on where it was.
+      if (bits !== 32) expect(payloads.find(({ label }) => label === 'big.bin')?.ranges.length).toBe(2);
     }
+  });
+
+  test.skipIf(!installed('mkfs.fat', 'mcopy'))('what is recognised in a file becomes a layer with its path, and what is not changes nothing', async () => {
+    const path = blank('boot.img', 1024 * 1024);
+    run('mkfs.fat', '--invariant', '-s', '1', path);
+    writeFileSync(join(folder, 'noise.bin'), noise(5000, 3));
+    run('mmd', '-i', path, '::overlays');
+    run('mcopy', '-i', path, fixturePath('dtb/sound-board.dtb'), '::overlays/a-long-name-of-a-device-tree.dtb');
+    run('mcopy', '-i', path, join(folder, 'noise.bin'), '::');
+    const result = await inspect(read(path));
+    expect(root(result).children.map(({ label, format }) => [label, format])).toEqual([['overlays/a-long-name-of-a-device-tree.dtb', 'dtb']]);
+    expect([result.kind, result.status, result.findings, result.coverage.checked]).toEqual(['disk', 'sound', [], 0]);
+    expect(result.identities.map(({ source, value: name }) => [source, name])).toContainEqual(['dtb.compatible', 'vendor,golden-v1']);
+    expect(root(result).regions.filter(({ kind }) => kind === 'unknown')).toEqual([]);
   });
 });
 
@@ -257,6 +332,97 @@ describe('ext4', () => {
       bytes[damaged] = (bytes[damaged] as number) ^ 0x10;
       expect((await inspect(bytes)).findings.map((entry) => entry.code)).toEqual(['header-checksum-mismatch']);
     }
+  });
+
+  /** A folder with what tells the ways of keeping blocks apart. */
+  function tree(name: string): string {
+    const path = join(folder, name);
+    mkdirSync(join(path, 'boot', 'a folder'), { recursive: true });
+    mkdirSync(join(path, 'many'));
+    const put = (file: string, bytes: Uint8Array): void => writeFileSync(join(path, file), bytes);
+    put('cmdline.txt', noise(50, 1));
+    put('empty', new Uint8Array(0));
+    put('boot/twelve-blocks', noise(12 * 1024, 2));
+    put('boot/one-level', noise(200_001, 3));
+    put('boot/a folder/two-levels', noise(600_000, 4));
+    // With a hole behind every other block there are more extents than an inode has room for.
+    const holes = new Uint8Array(96 * 4096 + 100);
+    for (let block = 0; block < 96; block += 2) holes.set(noise(4096, block), block * 4096);
+    put('boot/holes', holes);
+    put('boot/nothing but a hole', new Uint8Array(50_000));
+    linkSync(join(path, 'cmdline.txt'), join(path, 'boot', 'second-name'));
+    symlinkSync('boot', join(path, 'link'));
+    for (let number = 0; number < 150; number += 1) put(`many/with a name that is somewhat longer, number ${number}`, noise(1, number));
+    return path;
+  }
+
+  test.skipIf(!installed('mke2fs', 'debugfs', 'e2fsck'))('debugfs takes the same files out, with block maps, extents and indexed directories', async () => {
+    const source = tree('ext4-files');
+    const checks = ['directory-crc', 'inode-crc'];
+    for (const { name, options, expected } of [
+      { name: 'ext2', options: ['-t', 'ext2', '-b', '1024'], expected: [] },
+      { name: 'ext3', options: ['-t', 'ext3', '-b', '4096'], expected: [] },
+      { name: 'extents', options: ['-t', 'ext4', '-b', '1024', '-O', '^metadata_csum,^64bit'], expected: [] },
+      { name: 'checksums', options: ['-t', 'ext4', '-b', '1024', '-O', 'metadata_csum,metadata_csum_seed,64bit'], expected: [...checks, 'extent-crc'] },
+      { name: 'maps-with-checksums', options: ['-t', 'ext4', '-b', '2048', '-I', '128', '-O', 'metadata_csum,^extent,^64bit'], expected: checks },
+      { name: 'many-groups', options: ['-t', 'ext4', '-b', '1024', '-g', '1024', '-O', '^flex_bg,^resize_inode,^metadata_csum'], expected: [] },
+      { name: 'revision-0', options: ['-t', 'ext2', '-r', '0', '-b', '1024', '-O', 'none'], expected: [] },
+    ]) {
+      const path = blank(`${name}.img`, 8 * 1024 * 1024);
+      run('mke2fs', '-q', '-F', ...options, '-d', source, path);
+      // It sorts the names into a tree; its status says that it has changed something.
+      attempt('e2fsck', '-f', '-y', '-D', path);
+      const out = join(folder, `out-${name}`);
+      mkdirSync(out);
+      run('debugfs', '-R', `rdump / ${out}`, path);
+      const listed = filesIn(out);
+      expect(listed, name).toEqual(filesIn(source));
+      const image = read(path);
+      expect(filesOf(ext4, image, { 'boot/second-name': 'cmdline.txt' }), name).toEqual(listed);
+      expect((await inspect(image)).findings, name).toEqual([]);
+      const made = parse(ext4, image).checks.filter((check) => check.name.endsWith('-crc'));
+      expect(made.map((check) => check.name).sort(), name).toEqual([...expected].sort());
+    }
+  });
+
+  test.skipIf(!installed('mke2fs'))('of a root file system only the top and boot are looked at', async () => {
+    const source = join(folder, 'root');
+    const board = fixture('dtb/sound-board.dtb');
+    for (const name of ['etc', 'bin', 'boot/deeper', 'lib']) {
+      mkdirSync(join(source, name), { recursive: true });
+      writeFileSync(join(source, name, 'a.dtb'), board);
+    }
+    writeFileSync(join(source, 'top.dtb'), board);
+    const path = blank('root.img', 1024 * 1024);
+    run('mke2fs', '-q', '-F', '-t', 'ext4', '-d', source, path);
+    const result = await inspect(read(path));
+    expect(root(result).summary).toContain('a root file system');
+    expect(root(result).children.map(({ label }) => label)).toEqual(['top.dtb', 'boot/deeper/a.dtb']);
+    expect([result.kind, result.status, result.findings]).toEqual(['rootfs', 'sound', []]);
+  });
+
+  test.skipIf(!installed('mke2fs', 'mkfs.fat', 'mcopy'))('more files than are looked at are a note, in both file systems', async () => {
+    const source = join(folder, 'many-files');
+    mkdirSync(join(source, 'files'), { recursive: true });
+    for (let number = 0; number < defaultLimits.files; number += 1) writeFileSync(join(source, 'files', `${number}`), `${number}`);
+    const [path, fatPath] = [blank('many.img', 4 * 1024 * 1024), blank('many-fat.img', 4 * 1024 * 1024)];
+    run('mke2fs', '-q', '-F', '-t', 'ext4', '-d', source, path);
+    run('mkfs.fat', '-s', '1', fatPath);
+    run('mcopy', '-s', '-i', fatPath, join(source, 'files'), '::');
+    for (const image of [path, fatPath]) {
+      const { status, findings, root: layer } = await inspect(read(image));
+      expect([status, findings.map(({ code }) => code)]).toEqual(['sound', ['files-omitted', 'details-omitted']]);
+      expect(layer?.summary).toContain('more than');
+    }
+  });
+
+  test('damage in a tree is told where it is', async () => {
+    const places = async (file: string) => (await inspect(fixture(`ext4/${file}`))).findings.map(({ code, offset, length }) => [code, offset, length]);
+    expect(await places('structure-invalid--directory-in-itself.img')).toEqual([['structure-invalid', 27712, 16]]);
+    expect(await places('structure-invalid--block-used-twice.img')).toEqual([['structure-invalid', 8488, 60]]);
+    expect(await places('structure-invalid--extent-behind-end.img')).toEqual([['structure-invalid', 39208, 60]]);
+    expect(await places('header-checksum-mismatch--inode.img')).toEqual([['header-checksum-mismatch', 39168, 256]]);
+    expect(await places('header-checksum-mismatch--directory.img')).toEqual([['header-checksum-mismatch', 18432, 1024]]);
   });
 
   test('ext4.detect() takes no zeros and no other file system', () => {

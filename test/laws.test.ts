@@ -44,6 +44,17 @@ describe.each(formats.map((format) => format.id))('format %s', (id) => {
   });
 });
 
+test('inspect() reads a Buffer as it reads a Uint8Array, and leaves its bytes alone', async () => {
+  for (const folder of fixtureFolders) {
+    const fixture = fixtures.find(({ format, code }) => format === folder && code === undefined) as (typeof fixtures)[number];
+    const bytes = readFixture(fixture);
+    // In the middle of a larger one, as readFile gives them.
+    const buffer = Buffer.concat([Buffer.alloc(3), bytes]).subarray(3);
+    expect(await inspect(buffer, { deep: true }), fixture.path).toEqual(await inspect(bytes, { deep: true }));
+    expect(buffer.equals(readFixture(fixture)), fixture.path).toBe(true);
+  }
+});
+
 test('every fixture folder belongs to a format', () => {
   expect(fixtureFolders.filter((folder) => formatOf(folder) === undefined)).toEqual([]);
 });

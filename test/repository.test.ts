@@ -1,6 +1,6 @@
 /** The repository agrees with itself. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +10,7 @@ import { errorKinds } from '../src/core/errors.ts';
 import { findingKinds, formats } from '../src/index.ts';
 import { version } from '../src/version.ts';
 import { owimg } from './support/console.ts';
+import { shared } from './support/shared.ts';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const read = (path: string): string => readFileSync(root + path, 'utf8');
@@ -53,6 +54,14 @@ test('the pages that are made from tables are fresh', () => {
   execFileSync(process.execPath, ['--import', 'tsx', 'scripts/docs.ts', '--check'], { cwd: root, stdio: 'pipe' });
 });
 
+test('the packed device facts stay under 300 KiB', () => {
+  expect(statSync(`${root}src/devices/data/facts.ts`).size).toBeLessThanOrEqual(300 * 1024);
+});
+
+test.skipIf(shared('facts') === undefined)('the packed device facts are what npm run facts makes', () => {
+  execFileSync(process.execPath, ['--import', 'tsx', 'scripts/facts.ts', '--check', shared('facts') as string], { cwd: root, stdio: 'pipe' });
+});
+
 describe('lint enforces the arrows', () => {
   // In a folder of its own with our rules: no other test sees these files.
   const folder = mkdtempSync(join(tmpdir(), 'owimg-arrows-'));
@@ -90,6 +99,18 @@ describe('lint enforces the arrows', () => {
       'noNodejsModules',
     ],
     ['core may not use Buffer', 'src/core/zz-arrow.ts', 'export const x = Buffer.alloc(1);\n', 'Use Uint8Array'],
+    [
+      'a recipe may not import a verdict',
+      'src/recipes/zz-arrow.ts',
+      "import { checkWith } from '../check.ts';\n\nexport const x = checkWith;\n",
+      'imports only src/devices and src/core',
+    ],
+    [
+      'a way of flashing may not import the engine',
+      'src/routes/zz-arrow.ts',
+      "import { sliceId } from '../inspect.ts';\n\nexport const x = sliceId;\n",
+      'imports only src/recipes',
+    ],
     ['only the commands may import commander', 'src/io/zz-arrow.ts', "import { Command } from 'commander';\n\nexport const x = Command;\n", 'only in src/cli'],
     [
       'only the text report may import cli-table3',

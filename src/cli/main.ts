@@ -2,7 +2,11 @@
 import { Command, CommanderError } from '@commander-js/extra-typings';
 import { errorKinds, OwimgError } from '../core/errors.ts';
 import { version } from '../version.ts';
+import { addAudit } from './audit.ts';
+import { addCheck } from './check.ts';
 import { type Console, sayError } from './console.ts';
+import { addDevices } from './devices.ts';
+import { addExplain } from './explain.ts';
 import { addFormats } from './formats.ts';
 import { addInspect } from './inspect.ts';
 
@@ -30,6 +34,10 @@ export async function main(args: readonly string[], io: Console): Promise<number
     .showHelpAfterError('See owimg --help.')
     .exitOverride();
   addInspect(program as unknown as Command, io, done);
+  addAudit(program as unknown as Command, io, done);
+  addCheck(program as unknown as Command, io, done);
+  addExplain(program as unknown as Command, io, done);
+  addDevices(program as unknown as Command, io, done);
   addFormats(program as unknown as Command, io, done);
   for (const command of program.commands) command.copyInheritedSettings(program as unknown as typeof command);
   try {

@@ -4,6 +4,8 @@
 export const errorKinds = {
   'bad-usage': { exit: 2, hint: 'See owimg --help.' },
   'member-needed': { exit: 2, hint: 'Name one of them with --member NAME.' },
+  'device-ambiguous': { exit: 2, hint: 'Name one of them: owimg devices lists them.' },
+  'device-unknown': { exit: 3, hint: 'owimg devices WORDS searches for one.' },
   'unknown-format': { exit: 3, hint: 'owimg formats lists what owimg reads.' },
   'cannot-read': { exit: 4, hint: 'Check the path and its permissions.' },
   'cannot-write': { exit: 4, hint: 'Check the path, its permissions and the free space.' },

@@ -6,6 +6,8 @@
  *
  * Layout: Devicetree Specification 0.4, chapter 5. Writers: dtc and libfdt.
  */
+
+import { standsAt } from './bytes.ts';
 import { OwimgError } from './errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from './findings.ts';
 import { region, tile } from './format.ts';
@@ -187,7 +189,7 @@ interface FdtProbe {
 /** Looks at the header and at a bounded number of tokens for a child node of the root. Never throws. */
 export function probeFdt(bytes: Uint8Array, child: string): FdtProbe {
   const absent = { hasChild: false, whole: false };
-  if (bytes.length < 4 || !fdtMagic.every((byte, index) => bytes[index] === byte)) return { header: 'none', ...absent };
+  if (!standsAt(bytes, 0, fdtMagic)) return { header: 'none', ...absent };
   if (bytes.length < header.length) return { header: 'cut', ...absent };
   const values = header.read(bytes);
   const { totalLength, structureOffset, stringsOffset, stringsLength, reserveMapOffset } = values;
@@ -526,6 +528,7 @@ export function stringsOf(
   if (length === 0 || length > largestStrings) return undefined;
   const value = bytes.subarray(offset, offset + length);
   if (value[length - 1] !== 0 || !value.every((byte) => byte === 0 || (byte >= 0x20 && byte < 0x7f))) return undefined;
+  if (value.reduce((count, byte) => (byte === 0 ? count + 1 : count), 0) > mostNames) return undefined;
   const texts = latin1(value).slice(0, -1).split('\0');
   if (texts.length > 1 && texts.includes('')) return undefined;
   let position = offset;

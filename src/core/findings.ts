@@ -381,11 +381,227 @@ export const findingKinds = {
     (a) => `This layer has ${a.fields} more fields and ${a.findings} more findings than are shown`,
   ),
   'list-shortened': kind<{ what: string; count: number }>('note', 'Not everything is shown', (a) => `${a.count} more ${a.what} were read but are not shown`),
+  'files-omitted': kind<{ limit: number }>(
+    'note',
+    'Not all files were looked at',
+    (a) => `The file system has more files and directories than owimg looks at (${a.limit}), or they lie in too many pieces; the rest was not looked into`,
+  ),
   'entries-too-many': kind<{ what: string; limit: number }>(
     'error',
     'Too many entries',
     (a) => `There are more than ${a.limit} ${a.what}; the rest was not read`,
     'No firmware has that many. Do not flash it.',
+  ),
+
+  // What a way of flashing would make of an image on a device (src/routes).
+  'device-mismatch': kind<{ device: string; supported: string }>(
+    'error',
+    'The image is for other devices',
+    (a) => `The image does not name this device: it is for ${a.supported}, not for ${a.device}`,
+    'The device will say "Device … not supported by this image". Do not force it: get the image of your own device.',
+  ),
+  'device-renamed': kind<{ device: string; now: string }>(
+    'warning',
+    'The right device under another name',
+    (a) => `The image is for the same hardware, but the running system calls itself ${a.device} and the image knows it as ${a.now}`,
+    'The hardware is right, only the name has changed. The least dangerous way on is sysupgrade -F -n, which gives up the settings; restore them by hand.',
+  ),
+  'identity-mismatch': kind<{ source: string; value: string; device: string; other: string }>(
+    'error',
+    'A part of the image is for another device',
+    (a) => `${a.source} says ${a.value}, which is ${a.other}, not ${a.device}`,
+    'Whatever the rest of the file says, this part was built for other hardware. Do not flash it.',
+  ),
+  'layout-mismatch': kind<{ what: string; expected: string; actual: string; device: string }>(
+    'error',
+    'Not built like the images of this device',
+    (a) => `${a.what} is not as OpenWrt builds it for ${a.device}: expected ${a.expected}, found ${a.actual}`,
+    'The image is of another kind or for another device. Use the file that OpenWrt builds for yours.',
+  ),
+  'header-mismatch': kind<{ field: string; expected: string; actual: string; device: string }>(
+    'error',
+    'A header value of another device',
+    (a) => `${a.field} in the header is ${a.actual}; ${a.device} wants ${a.expected}`,
+    'The vendor firmware or the boot loader compares this value and refuses the file. Get the image of your own device and region.',
+  ),
+  'boot-magic-mismatch': kind<{ expected: string; actual: string; words: string }>(
+    'error',
+    'The boot loader would not find its magic number',
+    (a) => `The boot loader looks for ${a.expected} at the start of the firmware partition and would find ${a.actual}: ${a.words}`,
+    'Do not write this file to the partition. Use the sysupgrade image, with sysupgrade.',
+  ),
+  'metadata-missing': kind<{ required: string }>(
+    'error',
+    'No metadata for sysupgrade',
+    (a) => `The image has no valid metadata at its end; ${a.required}`,
+    'sysupgrade will say "Image metadata not present". Use the file with "sysupgrade" in its name, complete and unchanged.',
+  ),
+  'compat-version-major': kind<{ device: string; image: string; message: string }>(
+    'error',
+    'Another major compat version',
+    (a) => `The running system has compat version ${a.device}, the image ${a.image}: sysupgrade is not possible between them.${a.message}`,
+    'Do not force it: the layout of the flash has changed. Follow the steps on the page of your device, usually a fresh install.',
+  ),
+  'compat-version-minor': kind<{ device: string; image: string; message: string }>(
+    'warning',
+    'Another minor compat version',
+    (a) => `The running system has compat version ${a.device}, the image ${a.image}: the settings cannot be taken over.${a.message}`,
+    'Upgrade without keeping the settings: sysupgrade -n.',
+  ),
+  'platform-check-failed': kind<{ says: string; why: string }>(
+    'error',
+    'The platform refuses the image',
+    (a) => `The running system will say "${a.says}": ${a.why}`,
+    'The check is the last one in front of the flash. Do not force it: use the sysupgrade image of this device.',
+  ),
+  'image-too-big': kind<{ length: number; limit: number; where: string }>(
+    'error',
+    'The image is too big',
+    (a) => `The image has ${a.length} bytes, ${a.where} takes ${a.limit}: ${a.length - a.limit} too many`,
+    'Build it with fewer packages, or use an image for a device with more flash.',
+  ),
+  'kernel-too-big': kind<{ length: number; limit: number; where: string }>(
+    'error',
+    'The kernel is too big',
+    (a) => `The kernel has ${a.length} bytes, ${a.where} takes ${a.limit}: ${a.length - a.limit} too many`,
+    'The boot loader would read only a part of it. Build a smaller kernel, or see whether the device has a newer layout.',
+  ),
+  'initramfs-not-installable': kind<Record<never, never>>(
+    'error',
+    'An image that runs from RAM',
+    () => 'The image has a kernel but no root file system behind it: it runs from RAM and stores nothing',
+    'Boot it over the network to get a running OpenWrt, then install the sysupgrade image from there.',
+  ),
+  'kernel-missing': kind<{ found: string }>(
+    'error',
+    'No kernel',
+    (a) => `There is no kernel in the image: it begins with ${a.found}`,
+    'This is only a part of an image. Use the sysupgrade or factory image.',
+  ),
+  'signature-demanded': kind<{ present: string }>(
+    'error',
+    'The running system demands a signature',
+    (a) => `The running system takes signed images only; ${a.present}`,
+    'Use the signed image from whoever built the running system.',
+  ),
+  'vendor-signature-missing': kind<{ version: string; from: string; source: string }>(
+    'error',
+    'The vendor firmware wants a signature',
+    (a) => `Version ${a.version} of the vendor firmware takes only what the vendor has signed (from ${a.from} on), and this is not: ${a.source}`,
+    'Nothing can be repaired in the file. Go back to an older vendor firmware first where that is possible, or take the other way on the page of your device.',
+  ),
+  'vendor-version-too-old': kind<{ version: string; since: string; source: string }>(
+    'error',
+    'The vendor firmware is too old for this image',
+    (a) => `The vendor firmware is ${a.version}; images like this are taken from ${a.since} on: ${a.source}`,
+    'Update the vendor firmware first, then install.',
+  ),
+  'region-mismatch': kind<{ wanted: string; regions: string }>(
+    'error',
+    'The image is for another region',
+    (a) => `The image is for ${a.regions}, the device was sold for ${a.wanted}`,
+    'The vendor web page will say "18005", "illegal file type" or "not supported". Take the factory image of your region, or the boot loader recovery, which often does not look.',
+  ),
+  'dictionary-too-big': kind<{ length: number; limit: number }>(
+    'error',
+    'The LZMA dictionary is too big for the boot loader',
+    (a) => `The kernel was packed with a dictionary of ${a.length} bytes; the boot loader of this device has room for ${a.limit}`,
+    'The boot loader will say "LZMA ERROR 1" and not start the kernel. Build the image by the recipe of this device, which limits the dictionary.',
+  ),
+  'file-name-not-asked': kind<{ name: string; wanted: string }>(
+    'warning',
+    'The boot loader asks for another file name',
+    (a) => `The boot loader asks for ${a.wanted} and takes no other name; this file is called ${a.name}`,
+    'Nothing is wrong with the file: offer it under the name that is asked for.',
+  ),
+  'dump-in-front': kind<{ format: string; offset: number }>(
+    'error',
+    'Something stands in front of the firmware',
+    (a) =>
+      `The firmware (${a.format}) begins only at ${a.offset} (${hexOffset(a.offset)}); what stands in front of it (a header, or a boot loader as in a dump of the whole flash) would come where the firmware belongs`,
+    "Cut off what stands in front of the firmware and what stands behind it, and check the rest again. A dump holds the data of one single device: never write another one's.",
+  ),
+  'name-too-long': kind<{ length: number; limit: number }>(
+    'warning',
+    'The file name is too long for the vendor web page',
+    (a) => `The file name has ${a.length} characters; the web page of this vendor takes ${a.limit}`,
+    'Rename the file to something short, as firmware.bin, and upload it again.',
+  ),
+  'block-rollover': kind<{ length: number; blocks: number }>(
+    'warning',
+    'More than 65535 TFTP blocks',
+    (a) => `The image needs ${a.blocks} blocks of 512 bytes; many boot loaders stop at 65535 (32 MiB)`,
+    'Use a smaller image (an initramfs), or a server and a loader that agree on larger blocks.',
+  ),
+
+  // What is found only when a whole build is looked at (src/audit).
+  'digest-mismatch': kind<{ list: string; expected: string; actual: string }>(
+    'error',
+    'The file is not the published one',
+    (a) => `${a.list} says SHA-256 ${a.expected}, the file has ${a.actual}`,
+    'The file was changed, or is incomplete, after the list was made. Do not publish or flash it. Build or download it again.',
+  ),
+  'image-missing': kind<{ list: string; name: string }>(
+    'error',
+    'An image is listed and not there',
+    (a) => `${a.list} lists ${a.name}, which is not in the folder`,
+    'The build did not finish, or the upload did not. Whoever follows the list finds nothing.',
+  ),
+  'image-not-listed': kind<{ list: string }>(
+    'note',
+    'An image is there and not listed',
+    (a) => `The file is not in ${a.list}`,
+    'It may be left over from an older build. Nothing says which device it is for but the file itself.',
+  ),
+  'list-invalid': kind<{ list: string; reason: string }>(
+    'error',
+    'A list of the build cannot be read',
+    (a) => `${a.list} cannot be read: ${a.reason}`,
+    'The images beside it are audited by what they say themselves. Build the list again.',
+  ),
+  'profile-unknown': kind<{ profile: string }>(
+    'note',
+    'A profile that owimg does not know',
+    (a) => `The facts that come with owimg have no profile ${a.profile}: its images are checked for damage, but not for the device`,
+    'It is newer than these facts, or of another project.',
+  ),
+  'board-claimed-twice': kind<{ board: string; first: string; second: string }>(
+    'warning',
+    'Two profiles claim one board name',
+    (a) => `The images of ${a.first} and of ${a.second} both say that they are for ${a.board}`,
+    'A device with this name accepts both, and upgrade services pick one of them. Take the name out of the one that it is not.',
+  ),
+  'board-lost': kind<{ board: string; profile: string }>(
+    'error',
+    'A board name was lost',
+    (a) => `${a.profile} was for ${a.board} in the baseline, and is no more`,
+    'Devices that call themselves so will refuse this image. Add the name to SUPPORTED_DEVICES again.',
+  ),
+  'compat-version-fallen': kind<{ profile: string; before: string; now: string }>(
+    'error',
+    'The compat version has fallen',
+    (a) => `${a.profile} had compat version ${a.before} in the baseline and has ${a.now} now`,
+    'Devices with the old version will refuse this image, and some will be forced and bricked. Set DEVICE_COMPAT_VERSION again.',
+  ),
+  'kernel-near-limit': kind<{ length: number; limit: number; percent: number }>(
+    'warning',
+    'The kernel is near its limit',
+    (a) => `The kernel has ${a.length} bytes, ${a.percent} % of the ${a.limit} that there is room for`,
+    'The next kernel will not fit. See whether the device has a newer layout.',
+  ),
+
+  // An answer that reports made of findings could not show otherwise.
+  'verdict-negative': kind<{ name: string; message: string }>(
+    'error',
+    'The verdict is no',
+    (a) => `${a.name}: ${a.message}`,
+    'owimg check FILE --device D tells all ways of flashing, and what to type next.',
+  ),
+  'verdict-open': kind<{ name: string; message: string }>(
+    'warning',
+    'owimg cannot tell',
+    (a) => `${a.name}: ${a.message}`,
+    'Never read it as good. Name the device, or see docs/formats.md for what is read.',
   ),
 } as const;
 

@@ -46,7 +46,7 @@ export interface Reference {
   readonly url: string;
 }
 
-/** The offset of gathered bytes that lie nowhere: blocks of flash that were never written and read as FF. */
+/** The offset of gathered bytes that lie nowhere: blocks of flash that were never written and read as FF, holes of a file that read as zeros. */
 export const nowhere = -1;
 
 /** A stretch that a format carries for somebody else. */
@@ -68,6 +68,8 @@ export interface Payload {
   readonly boots?: boolean;
   /** It may be the same format again without anything being wrong. */
   readonly mayRepeat?: boolean;
+  /** A few bytes that stand behind what is found in it, and which it alone explains. */
+  readonly behind?: { readonly label: string; readonly length: number };
   /** Vendors keep a block of their own at its end: a format with role `footer` is looked for there. */
   readonly footer?: boolean;
 }

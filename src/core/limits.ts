@@ -12,8 +12,16 @@ export interface Limits {
   readonly depth: number;
   /** Layers in one file. */
   readonly layers: number;
-  /** Members of an archive, partitions, nodes of a tree: entries of one table. */
+  /** Magic numbers found in one file which nothing begins with: random bytes have one in some hundred MiB. */
+  readonly falseMagics: number;
+  /** Members of an archive: each is looked into as a file of its own. */
+  readonly members: number;
+  /** Partitions, nodes of a tree: entries of one table. */
   readonly entries: number;
+  /** Files and directories of one file system on a disk that are looked at: boot partitions have fewer, root file systems thousands. */
+  readonly files: number;
+  /** Stretches in which these files lie. */
+  readonly pieces: number;
   /** Bytes that all unpacking of one file may give. */
   readonly unpackedBytes: number;
   /**
@@ -29,7 +37,11 @@ export const defaultLimits: Limits = {
   fileLength: 1024 * 1024 * 1024,
   depth: 16,
   layers: 2048,
+  falseMagics: 65_536,
+  members: 8192,
   entries: 65_536,
+  files: 512,
+  pieces: 2048,
   unpackedBytes: 512 * 1024 * 1024,
   unpackRatio: 1024,
   shown: 512,
@@ -39,6 +51,7 @@ export const defaultLimits: Limits = {
 export class Budget {
   readonly limits: Limits;
   #layers = 0;
+  #falseMagics = 0;
   #unpacked = 0;
 
   constructor(limits: Limits = defaultLimits) {
@@ -49,6 +62,16 @@ export class Budget {
   takeLayer(): boolean {
     this.#layers += 1;
     return this.#layers <= this.limits.layers;
+  }
+
+  /** Records a magic number that nothing begins with. */
+  tookFalseMagic(): void {
+    this.#falseMagics += 1;
+  }
+
+  /** Whether magic numbers may still be looked for: each costs a look at what stands behind it. */
+  get maySearch(): boolean {
+    return this.#falseMagics < this.limits.falseMagics;
   }
 
   /** The most bytes that a stream of `packedLength` bytes may unpack to now. */
@@ -64,10 +87,5 @@ export class Budget {
   /** The most nodes of a file system in `length` bytes: on average they are larger than 128 bytes. */
   nodes(length: number): number {
     return Math.max(this.limits.entries, Math.floor(length / 128));
-  }
-
-  /** `count`, or the entry limit if that is less: for a loop that a number in the file drives. */
-  entries(count: number): number {
-    return Math.min(count, this.limits.entries);
   }
 }

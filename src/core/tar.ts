@@ -243,8 +243,10 @@ export function readTar(bytes: Uint8Array, budget: Budget): TarReading {
       findings.push(finding('structure-invalid', { offset, length: blockLength }, args));
       break;
     }
-    if (count >= budget.limits.entries) {
-      findings.push(finding('entries-too-many', { offset, length: bytes.length - offset }, { what: 'tar members', limit: budget.limits.entries }));
+    if (count >= budget.limits.members) {
+      findings.push(finding('entries-too-many', { offset, length: bytes.length - offset }, { what: 'tar members', limit: budget.limits.members }));
+      regions.push(region('unknown', 'not read', offset, bytes.length - offset));
+      offset = bytes.length;
       break;
     }
     const values = header.read(block);

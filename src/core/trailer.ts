@@ -1,9 +1,12 @@
 /** Blocks that begin with a magic number and close a file, as vendors append them for their upgrades. */
+
+import { lastIndexOf } from './bytes.ts';
+import { type CodedCheck, cksum, compare } from './checksums.ts';
 import { finding, type LocalFinding } from './findings.ts';
 import { type Reading, region, truncatedHeader } from './format.ts';
-import { hexBytes, latin1 } from './hex.ts';
+import { fromHexText, hexBytes, printable } from './hex.ts';
 import { paddingLength } from './padding.ts';
-import type { Region } from './types.ts';
+import type { Range, Region } from './types.ts';
 
 /** How far back a block is looked for that is not at the end. */
 const searched = 64 * 1024;
@@ -14,7 +17,7 @@ const searched = 64 * 1024;
  */
 export function findTrailer(bytes: Uint8Array, magic: Uint8Array, lengthAt: (start: number) => number): number {
   const from = Math.max(0, bytes.length - searched);
-  const found = latin1(bytes.subarray(from)).lastIndexOf(latin1(magic));
+  const found = lastIndexOf(bytes.subarray(from), magic);
   if (found < 0) return -1;
   const start = from + found;
   const behind = bytes.subarray(start + lengthAt(start));
@@ -26,6 +29,28 @@ export function truncatedTrailer(what: string, bytes: Uint8Array, start: number,
   const available = bytes.length - start;
   const problem = finding('header-truncated', { offset: start, length: available }, { what: `a ${what}`, length, available });
   return { ...truncatedHeader(what, length, problem, available), start, regions: [region('metadata', `${what}, cut off`, start, available)] };
+}
+
+/** A checksum that stands as text in a block: POSIX `cksum` of all in front of it, as eight hexadecimal digits. */
+export function textChecksum(
+  what: string,
+  bytes: Uint8Array,
+  start: number,
+  at: Range,
+): { readonly check: CodedCheck; readonly findings: readonly LocalFinding[] } {
+  const text = printable(bytes.subarray(at.offset, at.offset + at.length));
+  const stored = fromHexText(text);
+  const check = compare({
+    code: 'image-checksum-mismatch',
+    name: 'cksum',
+    algorithm: 'posix cksum',
+    stored,
+    computed: cksum(bytes.subarray(0, start)),
+    at,
+    covers: [{ offset: 0, length: start }],
+  });
+  const args = { what: `checksum of the ${what}`, expected: 'eight upper-case hexadecimal digits', actual: `"${text}"` };
+  return { check, findings: stored === null ? [finding('structure-invalid', at, args)] : [] };
 }
 
 /** What lies behind a block that ends at `end` and should close the bytes. */

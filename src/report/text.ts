@@ -17,9 +17,9 @@ export interface TextOptions {
   readonly packed?: ReadonlySet<string>;
 }
 
-type Paint = (style: Style, text: string) => string;
+export type Paint = (style: Style, text: string) => string;
 
-const painter =
+export const painter =
   (colour: boolean): Paint =>
   (style, text) =>
     // Whether to colour is decided by the caller, not by what stdout is.
@@ -101,6 +101,11 @@ function table(widths: readonly number[], rightAligned: readonly number[], rows:
     .split('\n')
     .map((line) => line.trimEnd())
     .join('\n');
+}
+
+/** How many checks were made in the layer and all below it. */
+export function countChecks(root: Layer): number {
+  return allLayers(root).reduce((sum, layer) => sum + layer.checks.filter((check) => check.ok !== null).length, 0);
 }
 
 interface Row {
@@ -336,7 +341,7 @@ function renderFindings(findings: readonly Finding[], options: TextOptions, pain
 export function renderText({ file, inspection }: InspectedImage, options: TextOptions): string {
   const paint = painter(options.colour);
   const { root, findings, identities, status, kind, format } = inspection;
-  const checks = allLayers(root).reduce((sum, layer) => sum + layer.checks.filter((check) => check.ok !== null).length, 0);
+  const checks = countChecks(root);
   const style: Style = { sound: 'green' as const, doubtful: 'yellow' as const, broken: 'red' as const, unknown: 'red' as const }[status];
   const name = harmless(file.path === '-' ? 'standard input' : file.path);
   const sentence = statusSentence(inspection, checks);

@@ -1,0 +1,157 @@
+/**
+ * `npm run facts -- [--check] [--commit OPENWRT_COMMIT] DIR`: packs the device facts into src/devices/data/facts.ts. `--check` only compares.
+ *
+ * DIR holds what `npm run openwrt-facts` wrote: `devices.ndjson` (one line a device profile), `safeloader-boards.json` (the table inside
+ * of tplink-safeloader) and `source.json` (the commit). It may hold `tftp-recovery.json`, records from commit messages that were
+ * read by people; without it, and without the board table, the facts that are packed now keep theirs. docs/facts.md tells more.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { deflateRawSync } from 'node:zlib';
+import type { Device, DeviceFacts, DeviceSizes, Recovery, SafeloaderBoard } from '../src/devices/facts.ts';
+import { loadDeviceFacts } from '../src/devices/load.ts';
+import type { DeviceLine } from './openwrt-devices.ts';
+import type { BoardRecord } from './safeloader-table.ts';
+
+interface RecoveryRecord {
+  readonly in_head: readonly string[];
+  readonly mode: Recovery['mode'];
+  readonly router_ip: string | null;
+  readonly host_ip: string | null;
+  readonly filename: string | null;
+  readonly filename_kind: 'example' | 'required' | null;
+  readonly trigger: string | null;
+  readonly image_kind: NonNullable<Recovery['imageKind']> | null;
+  readonly purpose: Recovery['purpose'];
+  readonly commit: string;
+}
+
+const sizeNames: Readonly<Record<string, keyof DeviceSizes>> = {
+  IMAGE_SIZE: 'image',
+  KERNEL_SIZE: 'kernel',
+  BLOCKSIZE: 'block',
+  PAGESIZE: 'page',
+  SUBPAGESIZE: 'subpage',
+  VID_HDR_OFFSET: 'vidHeaderOffset',
+  NAND_SIZE: 'nand',
+  FACTORY_SIZE: 'factory',
+};
+
+/** Variables that only name the build itself. */
+const notFacts = new Set(['UBNT_REVISION', 'KERNEL_INSTALL']);
+
+/** Tools whose arguments are all in the steps and the variables. */
+const derivedTools = new Set(['sysupgrade-tar.sh', 'ubinize-image.sh', 'mkimage', 'mkits.sh', 'tplink-safeloader', 'trx', 'otrx', 'fiptool']);
+
+/** Names of files of the build, which mean nothing outside of it. */
+const made = /^(@OUT@|@KERNEL@|@ROOTFS@|\$KDIR|\$STAGING_DIR)/;
+
+const given = <T>(name: string, value: T | null | undefined): object => (value === null || value === undefined || value === '' ? {} : { [name]: value });
+
+function recoveryOf(record: RecoveryRecord): Recovery {
+  return {
+    mode: record.mode,
+    ...given('routerAddress', record.router_ip),
+    ...given('hostAddress', record.host_ip),
+    ...given('fileName', record.filename),
+    ...(record.filename_kind === 'required' ? { fileNameRequired: true } : {}),
+    ...given('trigger', record.trigger),
+    ...given('imageKind', record.image_kind),
+    purpose: record.purpose,
+    commit: record.commit.slice(0, 12),
+  };
+}
+
+function deviceOf(line: DeviceLine, recovery: readonly Recovery[]): Device {
+  const sizes = Object.entries(line.sizes).map(([name, { bytes }]) => {
+    const key = sizeNames[name];
+    if (key === undefined) throw new Error(`${line.profile}: the size ${name} has no name in scripts/facts.ts`);
+    return [key, bytes] as const;
+  });
+  return {
+    profile: line.profile,
+    target: `${line.target}/${line.subtarget}`,
+    architecture: line.arch,
+    title: line.title,
+    otherTitles: line.alt_titles,
+    boards: line.supported_devices,
+    ...given('boardName', line.board_name),
+    compatVersion: line.compat_version,
+    ...given('compatMessage', line.compat_message),
+    ...given('soc', line.soc),
+    ...given('dts', line.dts),
+    sizes: Object.fromEntries(sizes),
+    flags: line.flags,
+    variables: Object.fromEntries(Object.entries(line.vars).filter(([name]) => !notFacts.has(name))),
+    kernel: line.kernel?.steps ?? [],
+    initramfs: line.initramfs?.steps ?? [],
+    images: line.images.map(({ name, role, fs, file, steps: evaluated, tar_dir, tools = [] }) => {
+      // Some targets pack what the recipe has made (CONFIG_TARGET_IMAGES_GZIP); only the file's name shows it.
+      const steps = file.endsWith('.gz') && !name.endsWith('.gz') ? [...evaluated, 'gzip'] : evaluated;
+      const commands = tools.filter(([tool]) => !derivedTools.has(tool as string)).map((command) => command.filter((word) => !made.test(word)));
+      return { name, role, fs, steps, ...given('tarDirectory', tar_dir), ...(commands.length === 0 ? {} : { commands }) };
+    }),
+    recovery,
+  };
+}
+
+/** How devices are recovered: from the file, or as the present facts tell. */
+async function readRecovery(path: string): Promise<ReadonlyMap<string, readonly Recovery[]>> {
+  if (!existsSync(path)) return new Map((await loadDeviceFacts()).devices.map(({ profile, recovery }) => [profile, recovery]));
+  const byProfile = new Map<string, Recovery[]>();
+  for (const record of JSON.parse(readFileSync(path, 'utf8')) as RecoveryRecord[]) {
+    for (const profile of record.in_head) byProfile.set(profile, [...(byProfile.get(profile) ?? []), recoveryOf(record)]);
+  }
+  return byProfile;
+}
+
+/** The boards of tplink-safeloader: from the file, or as they are now. */
+async function readSafeloaderBoards(path: string): Promise<readonly SafeloaderBoard[]> {
+  if (!existsSync(path)) return (await loadDeviceFacts()).safeloaderBoards;
+  const { boards } = JSON.parse(readFileSync(path, 'utf8')) as { boards: BoardRecord[] };
+  return boards.map(({ id, support_list, partitions }) => ({
+    id,
+    supportList: support_list,
+    partitions: partitions.map(({ name, base, size }) => ({ name, offset: base, length: size })),
+  }));
+}
+
+/** All facts from the files in a folder. */
+async function readFacts(folder: string, commit: string | undefined): Promise<DeviceFacts> {
+  const read = (name: string): string => readFileSync(join(folder, name), 'utf8');
+  const recovery = await readRecovery(join(folder, 'tftp-recovery.json'));
+  const lines = read('devices.ndjson').trimEnd().split('\n');
+  const devices = lines.map((line) => JSON.parse(line) as DeviceLine).map((line) => deviceOf(line, recovery.get(line.profile) ?? []));
+  return {
+    source: commit ?? (JSON.parse(read('source.json')) as { openwrt: string }).openwrt,
+    devices,
+    safeloaderBoards: await readSafeloaderBoards(join(folder, 'safeloader-boards.json')),
+  };
+}
+
+function render(facts: DeviceFacts): string {
+  const text = new TextEncoder().encode(JSON.stringify(facts));
+  const packed = deflateRawSync(text, { level: 9, memLevel: 9 }).toString('base64');
+  return `// Made by npm run facts from OpenWrt ${facts.source}. Do not edit.
+export const unpackedLength = ${text.length};
+export const packed =
+  '${packed}';
+`;
+}
+
+const { values, positionals } = parseArgs({ options: { check: { type: 'boolean' }, commit: { type: 'string' } }, allowPositionals: true });
+const [folder] = positionals;
+if (folder === undefined) throw new Error('Usage: npm run facts -- [--check] [--commit OPENWRT_COMMIT] DIR');
+const path = fileURLToPath(new URL('../src/devices/data/facts.ts', import.meta.url));
+// A comparison needs no word on where the files are from.
+const unnamed = values.check === true && !existsSync(join(folder, 'source.json'));
+const page = render(await readFacts(folder, values.commit ?? (unnamed ? (await loadDeviceFacts()).source : undefined)));
+if (values.check !== true) {
+  writeFileSync(path, page);
+  process.stdout.write(`${page.length} bytes of device facts written to src/devices/data/facts.ts\n`);
+} else if (readFileSync(path, 'utf8') !== page) {
+  process.stderr.write('src/devices/data/facts.ts is not what npm run facts makes of these files\n');
+  process.exitCode = 1;
+}

@@ -1,0 +1,106 @@
+/**
+ * What OpenWrt knows of the devices it builds images for: names, sizes, the recipe of every image, how a device is
+ * recovered. Types only; `load.ts` has the data, `scripts/facts.ts` makes it.
+ */
+
+/** What an image in a recipe is for. `both`: the vendor's upgrade takes it and so does sysupgrade. `part`: of no use alone. */
+export type ImageRole = 'sysupgrade' | 'factory' | 'both' | 'recovery' | 'factory-initramfs' | 'disk' | 'part' | 'bootloader/other' | 'other';
+
+/** One image that OpenWrt builds for a device. */
+export interface DeviceImage {
+  /** As in the file's name, behind the file system: `sysupgrade.bin`. */
+  readonly name: string;
+  readonly role: ImageRole;
+  /** Root file system, `null` for images that do not depend on one. */
+  readonly fs: string | null;
+  /** The evaluated steps of its recipe: `append-kernel`, `pad-to 64k`. */
+  readonly steps: readonly string[];
+  /**
+   * The command lines of the image tools that a full build runs for it, without the names of its files. Where they differ from what the
+   * steps and variables say, a variable of another device has leaked into the recipe, and the published images are made like this.
+   */
+  readonly commands?: readonly (readonly string[])[];
+  /** The directory in a sysupgrade tar. */
+  readonly tarDirectory?: string;
+}
+
+/** How a boot loader gets an image over the network, as told in a commit message of OpenWrt. */
+export interface Recovery {
+  /** `uboot-console`: typed by a person at the serial console. */
+  readonly mode: 'uboot-console' | 'router-is-client' | 'router-is-server' | 'bootp';
+  readonly routerAddress?: string;
+  readonly hostAddress?: string;
+  readonly fileName?: string;
+  /** Whether the loader asks for exactly this name, or it was only an example. */
+  readonly fileNameRequired?: boolean;
+  /** What makes the loader do it: `hold reset while powering on`. */
+  readonly trigger?: string;
+  readonly imageKind?: 'initramfs' | 'factory' | 'sysupgrade' | 'stock' | 'recovery' | 'kernel';
+  readonly purpose: 'install' | 'recovery' | 'return-to-stock';
+  /** The commit in OpenWrt's history. */
+  readonly commit: string;
+}
+
+/** Bytes. */
+export interface DeviceSizes {
+  /** Of the firmware partition. */
+  readonly image?: number;
+  /** Of the kernel's partition. */
+  readonly kernel?: number;
+  /** Erase block. */
+  readonly block?: number;
+  /** Page of NAND flash, the smallest unit that can be written. */
+  readonly page?: number;
+  readonly subpage?: number;
+  readonly vidHeaderOffset?: number;
+  readonly nand?: number;
+  readonly factory?: number;
+}
+
+/** One device profile of OpenWrt. */
+export interface Device {
+  /** The name in the build system and in file names: `tplink_archer-c7-v5`. */
+  readonly profile: string;
+  /** With subtarget: `ath79/generic`. */
+  readonly target: string;
+  /** As OpenWrt calls it: `mips`, `mipsel`, `arm`, `aarch64` ... */
+  readonly architecture: string;
+  readonly title: string;
+  /** Other names under which the same hardware is sold. */
+  readonly otherTitles: readonly string[];
+  /** SUPPORTED_DEVICES: what the running system may call itself, its own name first, older names behind. */
+  readonly boards: readonly string[];
+  /** BOARD_NAME, where the directory of a sysupgrade tar is not called after the profile. */
+  readonly boardName?: string;
+  readonly compatVersion: string;
+  readonly compatMessage?: string;
+  readonly soc?: string;
+  /** The device tree source; profiles may share one. */
+  readonly dts?: string;
+  readonly sizes: DeviceSizes;
+  /** Variables of the recipe with a meaning of their own (UBINIZE_OPTS, KERNEL_IN_UBI ...). */
+  readonly flags: Readonly<Record<string, string>>;
+  /** Variables that the steps use: `TPLINK_HWID`, `NETGEAR_BOARD_ID` ... */
+  readonly variables: Readonly<Record<string, string>>;
+  /** The steps that make the kernel of its images; empty if there is none. */
+  readonly kernel: readonly string[];
+  /** The steps that make its initramfs image; empty if there is none. */
+  readonly initramfs: readonly string[];
+  readonly images: readonly DeviceImage[];
+  readonly recovery: readonly Recovery[];
+}
+
+/** One board in the table of `tplink-safeloader`. */
+export interface SafeloaderBoard {
+  /** TPLINK_BOARD_ID. */
+  readonly id: string;
+  readonly supportList: string;
+  readonly partitions: readonly { readonly name: string; readonly offset: number; readonly length: number }[];
+}
+
+export interface DeviceFacts {
+  /** The commit of OpenWrt that the devices are from. */
+  readonly source: string;
+  readonly devices: readonly Device[];
+  readonly safeloaderBoards: readonly SafeloaderBoard[];
+}
