@@ -1,4 +1,6 @@
 /** The three things that run in Node, each bundled: one file and a few chunks. */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build } from 'esbuild';
 
@@ -6,7 +8,7 @@ import { type BuildOptions, build } from 'esbuild';
 const requireForPackages = "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);";
 
 const worker = 'src/cli/audit-worker.ts';
-const withPackages = { banner: { js: requireForPackages }, legalComments: 'linked' } as const satisfies BuildOptions;
+const withPackages = { banner: { js: requireForPackages } } as const satisfies BuildOptions;
 
 const bundles = {
   /** `owimg`, with the packages in it. */
@@ -17,10 +19,23 @@ const bundles = {
   action: { entryPoints: ['bin/action.ts', worker], minifyWhitespace: true, minifySyntax: true, ...withPackages },
 } as const satisfies Record<string, BuildOptions>;
 
+const root = fileURLToPath(new URL('../', import.meta.url));
+
+/** The licences of the packages that these files are from: whoever passes their code on passes these on too. */
+function licences(inputs: readonly string[]): string {
+  const folders = new Set(inputs.flatMap((path) => /^node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []));
+  const texts = [...folders].sort().map((folder) => {
+    const file = readdirSync(join(root, folder)).find((name) => /^licen[cs]e/i.test(name));
+    if (file === undefined) throw new Error(`${folder} has no licence file to pass on`);
+    return `${folder.slice('node_modules/'.length)}\n\n${readFileSync(join(root, folder, file), 'utf8').trim()}\n`;
+  });
+  return texts.join(`\n${'-'.repeat(80)}\n\n`);
+}
+
 /** @param outdir from the project's folder; somewhere in it, so that the packages are found */
 export async function bundleForNode(outdir: string, what: keyof typeof bundles): Promise<void> {
-  await build({
-    absWorkingDir: fileURLToPath(new URL('../', import.meta.url)),
+  const { metafile } = await build({
+    absWorkingDir: root,
     outdir,
     outbase: '.',
     // src/cli/audit-pool.ts looks for its worker beside itself.
@@ -33,6 +48,8 @@ export async function bundleForNode(outdir: string, what: keyof typeof bundles):
     // "#platform" is ours, not a package: it goes into the bundle.
     alias: { '#platform': './src/platform/node.ts' },
     logLevel: 'warning',
+    metafile: true,
     ...bundles[what],
   });
+  if (what !== 'library') writeFileSync(resolve(root, outdir, 'LICENSES.txt'), licences(Object.keys(metafile.inputs)));
 }

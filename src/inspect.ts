@@ -425,9 +425,11 @@ class Inspector {
     const findings: LocalFinding[] = [];
     for (const [index, { layer, format, reading }] of (behind as Required<Piece>[]).entries()) {
       if (reading.checks.every((check) => check.ok !== false)) continue;
+      const rest = subWindow(window, prefix, layer.offset + layer.length - first);
+      if ((format.locate?.(bytesOf(rest)) ?? -1) < 0) continue;
       const identities = this.identities.length;
       const covered = this.covered.length;
-      const again = await this.read(format, subWindow(window, prefix, layer.offset + layer.length - first), { ...walk, ...nameless, outer: false });
+      const again = await this.read(format, rest, { ...walk, ...nameless, outer: false });
       // They are the ones that were recorded at the first reading.
       this.identities.length = identities;
       if (again.layer.offset === layer.offset && again.reading.checks.every((check) => check.ok !== false)) {

@@ -122,3 +122,11 @@ describe('a file inside of an archive that no format explains', () => {
     expect(result.status).toBe('broken');
   });
 });
+
+test('a trailer that stands there only because of the prefix is not read again without it', async () => {
+  const tagged = readFixtureFile('wfi-tag/sound-big-endian.bin');
+  const damaged = joined(tagged.subarray(0, 2), noise(298), readFixtureFile('uimage/sound-lzma.bin'), tagged.subarray(-20));
+  const { root, status } = await inspect(damaged);
+  expect(root.children.map(({ format }) => format)).toEqual(['uimage', 'wfi-tag']);
+  expect(status).not.toBe('sound');
+});

@@ -87,7 +87,7 @@ export function auditImage(subject: AuditSubject, context: Context): AuditRecord
   let checked: Checked | undefined;
   if (device !== undefined || listed?.profile === undefined) {
     // The next release may have another compat version than the facts: an image is upgraded to from its own kind.
-    checked = checkWith(inspection, length, context, { device, name, running: { compatVersion: metadata?.compatVersion } });
+    checked = checkWith(inspection, length, context, { device, name, running: { compatVersion: metadata.compatVersion } });
   } else {
     findings.push({ ...finding('profile-unknown', { offset: 0, length: 0 }, { profile: listed.profile }), layer: '' });
   }
@@ -107,8 +107,8 @@ export function auditImage(subject: AuditSubject, context: Context): AuditRecord
     status: inspection.status,
     target: subject.target ?? device?.target ?? null,
     profile: listed?.profile ?? checked?.device?.profile ?? null,
-    boards: metadata?.supported ?? [],
-    compatVersion: metadata?.state === 'present' ? metadata.compatVersion : null,
+    boards: metadata.supported ?? [],
+    compatVersion: metadata.state === 'present' ? metadata.compatVersion : null,
     verdict: verdict === undefined ? null : { route: verdict.route, outcome: verdict.outcome, reason: verdict.reason },
     findings,
     error: null,

@@ -1,2 +1,0 @@
-import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);
-import{auditImage,listRecord,unreadRecord}from"./chunk-5WQBCTAD.js";import"./chunk-NCFJGO4E.js";import"./chunk-YU3EMR4N.js";import"./chunk-2VIRNXAP.js";import"./chunk-3WEMJEEB.js";import"./chunk-OUPU4SBN.js";import"./chunk-WCOO4TGF.js";import"./chunk-XJ3G327Q.js";import"./chunk-IK4JBSCZ.js";import"./chunk-D4IBVFS7.js";import"./chunk-C4SNI4ID.js";export{auditImage,listRecord,unreadRecord};
