@@ -93,8 +93,8 @@ import type { Running } from './routes/subject.ts';
  * import { inspect } from 'owimg';
  *
  * const { root } = await inspect(await readFile('fixtures/uimage/sound-lzma.bin'));
- * console.log(root?.fields.find(({ name }) => name === 'load')?.value); // → 0x80060000
- * for (const { name, ok } of root?.checks ?? []) console.log(name, ok);
+ * console.log(root.fields.find(({ name }) => name === 'load')?.value); // → 0x80060000
+ * for (const { name, ok } of root.checks) console.log(name, ok);
  * // → header-crc true
  * // → data-crc true
  * ```

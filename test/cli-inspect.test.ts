@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import schema from '../docs/schema/inspect.schema.json' with { type: 'json' };
@@ -108,6 +109,10 @@ describe('owimg inspect', () => {
   test('colours only when asked', async () => {
     expect((await owimg(['inspect', sound])).out).not.toContain('\x1b[');
     expect((await owimg(['inspect', sound], { colour: true })).out).toContain('\x1b[32m');
+    for (const path of [sound, broken, fixture('ubi/sound-16k-blocks.ubi'), fixture('zip/sound-infozip-streamed.zip')]) {
+      const [plain, painted] = [await owimg(['inspect', path]), await owimg(['inspect', path], { colour: true })];
+      expect(stripVTControlCharacters(painted.out)).toBe(plain.out);
+    }
   });
 
   test('does not let a file steer the terminal', async () => {

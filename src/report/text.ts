@@ -113,7 +113,7 @@ interface Row {
   readonly what: string;
   readonly range: Range | undefined;
   readonly checks: string;
-  readonly kind: RegionKind;
+  readonly style?: Style;
 }
 
 function checksOf({ checks }: Layer, paint: Paint): string {
@@ -128,9 +128,7 @@ function checksOf({ checks }: Layer, paint: Paint): string {
 function treeRows(layer: Layer, paint: Paint, first: string, rest: string): Row[] {
   const title = layer.label === undefined ? '' : `${layer.label}: `;
   const how = layer.source === undefined ? '' : ` (${layer.source.how} by ${layer.source.by})`;
-  const rows: Row[] = [
-    { indent: first, what: `${title}${layer.summary ?? layer.format}${how}`, range: layer, checks: checksOf(layer, paint), kind: 'payload' },
-  ];
+  const rows: Row[] = [{ indent: first, what: `${title}${layer.summary ?? layer.format}${how}`, range: layer, checks: checksOf(layer, paint) }];
   type Part = { readonly layer: Layer } | { readonly region: Region } | { readonly omitted: number };
   const regions = regionsWithChildren(layer).filter(({ region, inside }) => inside.length > 0 || region.kind !== 'header');
   const plain = regions.filter(({ inside }) => inside.length === 0).map(({ region }) => region);
@@ -154,8 +152,8 @@ function treeRows(layer: Layer, paint: Paint, first: string, rest: string): Row[
     if ('layer' in part) for (const row of treeRows(part.layer, paint, branch, below)) rows.push(row);
     else if ('region' in part) {
       const { kind, label } = part.region;
-      rows.push({ indent: branch, what: paint(looks[kind].style, `${kind}: ${harmless(label)}`), range: part.region, checks: '', kind });
-    } else rows.push({ indent: branch, what: `… and ${counted(part.omitted, 'more part')}: --json shows all`, range: undefined, checks: '', kind: 'payload' });
+      rows.push({ indent: branch, what: `${kind}: ${label}`, range: part.region, checks: '', style: looks[kind].style });
+    } else rows.push({ indent: branch, what: `… and ${counted(part.omitted, 'more part')}: --json shows all`, range: undefined, checks: '' });
   });
   return rows;
 }
@@ -168,9 +166,10 @@ function renderTree(root: Layer, options: TextOptions, paint: Paint): string {
     // Layers inside layers inside layers: from some depth on the number says more than the lines.
     const row = given.indent.length <= deepestLines ? given : { ...given, indent: `(${given.indent.length / 2} deep) ` };
     // cli-table3 wraps words but knows nothing of tree lines: the indent of later lines is made here.
-    const lines = wrap(row.kind === 'payload' ? harmless(row.what) : row.what, whatWidth, row.indent).split('\n');
+    const lines = wrap(harmless(row.what), whatWidth, row.indent).split('\n');
     const follow = row.indent.startsWith('(') ? ' '.repeat(row.indent.length) : row.indent.replaceAll('├', '│').replaceAll('└', ' ');
-    const what = lines.map((line, index) => (index === 0 ? line : `${follow}${line.slice(row.indent.length)}`)).join('\n');
+    const painted = (text: string): string => (row.style === undefined ? text : paint(row.style, text));
+    const what = lines.map((line, index) => `${index === 0 ? row.indent : follow}${painted(line.slice(row.indent.length))}`).join('\n');
     return [what, row.range === undefined ? '' : hexOffset(row.range.offset), row.range === undefined ? '' : byteCount(row.range.length), row.checks];
   });
   const head = ['', 'offset', 'length', 'checks'];
@@ -345,7 +344,10 @@ export function renderText({ file, inspection }: InspectedImage, options: TextOp
   const checks = countChecks(root);
   const style: Style = { sound: 'green' as const, doubtful: 'yellow' as const, broken: 'red' as const, unknown: 'red' as const }[status];
   const name = harmless(file.path === '-' ? 'standard input' : file.path);
-  const title = wrap(`${name}: ${whatItIs(inspection)}${paint(style, statusSentence(inspection, checks))}`, options.columns);
+  const sentence = statusSentence(inspection, checks);
+  const plain = wrap(`${name}: ${whatItIs(inspection)}${sentence}`, options.columns);
+  const painted = plain.lastIndexOf(sentence.split(' ', 1)[0] as string);
+  const title = `${plain.slice(0, painted)}${paint(style, plain.slice(painted))}`;
   const sections: string[] = [`${title}\n${format}, ${byteCount(file.size)} (${file.size}), SHA-256\n${file.sha256}`];
   const section = (heading: string, body: string): void => {
     if (body !== '') sections.push(`${paint('bold', heading)}\n${body}`);
