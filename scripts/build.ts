@@ -1,8 +1,10 @@
 /**
  * `npm run build`: dist/ from the sources.
  *
- * - dist/bin/owimg.js, dist/src/index.js: for Node; the packages stay imports. One file and a few chunks instead of
- *   sixty modules, because loading them one by one would take longer than checking an image does.
+ * - dist/bin/owimg.js: the command, with the packages in it. One file and a few chunks instead of sixty modules and
+ *   thirty files of packages, because finding and loading them one by one takes longer than checking an image does.
+ *   Not minified: that gains nothing more, and stack traces stay readable.
+ * - dist/src/index.js: the library for Node; the packages stay imports.
  * - dist/browser/index.js: the library for browsers, no packages left to find; the device facts in a file of their own.
  * - dist/types: declarations.
  */
@@ -17,7 +19,8 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 process.chdir(root);
 rmSync('dist', { recursive: true, force: true });
 
-await bundleForNode('dist');
+await bundleForNode('dist', 'command');
+await bundleForNode('dist', 'library');
 
 await build({
   entryPoints: ['src/index.ts'],

@@ -69,8 +69,8 @@ async function work({ folder, files, first, step }: { folder: string; files: rea
     const file = files[index] as string;
     const { status, findings, root } = await inspect(new Uint8Array(readFileSync(join(folder, file))), { name: file });
     const worst = findings.find(({ severity }) => severity === 'error') ?? findings.find(({ severity }) => severity === 'warning');
-    const why = worst === undefined ? (firstUnknown(root as Layer) ?? '') : `${worst.code} at ${worst.offset} of ${worst.layer}`;
-    parentPort?.postMessage({ index, status, unknownBytes: unknownBytes(root as Layer), why } satisfies Answer);
+    const why = worst === undefined ? (firstUnknown(root) ?? '') : `${worst.code} at ${worst.offset} of ${worst.layer}`;
+    parentPort?.postMessage({ index, status, unknownBytes: unknownBytes(root), why } satisfies Answer);
   }
 }
 

@@ -100,6 +100,9 @@ function findingsPage(): string {
 What owimg can find in an image. An **error** makes the image \`broken\` (exit status 1), a **warning** \`doubtful\` (0), a **note** changes
 nothing. A code never changes once it is released; the words may. ‹…› stands for what was found.
 
+Where nobody understands what a file begins with, the errors of layers found further in are warnings: a vendor's format may have changed what it wraps.
+Such a file is \`unknown\` (3).
+
 ${sections.join('\n\n')}
 
 # Errors

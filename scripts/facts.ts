@@ -124,8 +124,11 @@ async function readFacts(folder: string, commit: string | undefined): Promise<De
   const recovery = await readRecovery(join(folder, 'tftp-recovery.json'));
   const lines = read('devices.ndjson').trimEnd().split('\n');
   const devices = lines.map((line) => JSON.parse(line) as DeviceLine).map((line) => deviceOf(line, recovery.get(line.profile) ?? []));
-  const source = commit ?? (JSON.parse(read('source.json')) as { openwrt: string }).openwrt;
-  return { source, devices, safeloaderBoards: await readSafeloaderBoards(join(folder, 'safeloader-boards.json')) };
+  return {
+    source: commit ?? (JSON.parse(read('source.json')) as { openwrt: string }).openwrt,
+    devices,
+    safeloaderBoards: await readSafeloaderBoards(join(folder, 'safeloader-boards.json')),
+  };
 }
 
 function render(facts: DeviceFacts): string {
@@ -142,7 +145,9 @@ const { values, positionals } = parseArgs({ options: { check: { type: 'boolean' 
 const [folder] = positionals;
 if (folder === undefined) throw new Error('Usage: npm run facts -- [--check] [--commit OPENWRT_COMMIT] DIR');
 const path = fileURLToPath(new URL('../src/devices/data/facts.ts', import.meta.url));
-const page = render(await readFacts(folder, values.commit));
+// A comparison needs no word on where the files are from.
+const unnamed = values.check === true && !existsSync(join(folder, 'source.json'));
+const page = render(await readFacts(folder, values.commit ?? (unnamed ? (await loadDeviceFacts()).source : undefined)));
 if (values.check !== true) {
   writeFileSync(path, page);
   process.stdout.write(`${page.length} bytes of device facts written to src/devices/data/facts.ts\n`);

@@ -40,7 +40,7 @@ export interface Evaluation {
   /** Recipe of the initramfs image; `null` if there is none. */
   readonly initramfs: string | null;
   /** In OpenWrt's order; `fs` is `null` for artifacts. */
-  readonly images: readonly { readonly name: string; readonly fs: string | null; readonly recipe: string }[];
+  readonly images: readonly { readonly name: string; readonly file: string; readonly fs: string | null; readonly recipe: string }[];
   /** `sysupgrade.bin squashfs` -> the shell commands that make this image. */
   readonly commands: ReadonlyMap<string, string>;
 }
@@ -91,7 +91,7 @@ export function readEvaluations(output: string): Evaluation[] {
     const value = folders.reduce((sofar, [path, variable]) => sofar.replaceAll(path, () => variable), text);
     if (kind === '@commands') device.commands.set(more.join(' ').trim(), value.replaceAll('@NL@', '\n'));
     else if (kind === '@initramfs') device.initramfs = squeeze(value);
-    else if (kind === '@image' || kind === '@artifact') device.images.push({ name, fs: more[0] ?? null, recipe: squeeze(value) });
+    else if (kind === '@image' || kind === '@artifact') device.images.push({ name, file: more[0] ?? '', fs: more[1] ?? null, recipe: squeeze(value) });
     else if (text !== '') device.variables.set(key, squeeze(value.replaceAll('@NL@', ' ')));
   }
   return [...devices].map(([name, device]) => ({ profile: name, ...device }));
@@ -165,14 +165,21 @@ export function deviceLineOf(target: string, subtarget: string, alone: Evaluatio
     vars: Object.fromEntries(pick([...variables.keys()].filter(isOwnVariable).sort())),
     kernel: { steps: stepsOf(variables.get('KERNEL') ?? '') },
     ...(initramfs === null ? {} : { initramfs: { steps: stepsOf(initramfs) } }),
-    images: inOrder.images.map(({ name, fs, recipe }) => {
+    images: inOrder.images.map(({ name, file, fs, recipe }) => {
       const steps = stepsOf(recipe);
       const inTar = steps.some((step) => step.startsWith('sysupgrade-tar'));
       const tools = toolsOf(inOrder.commands.get(`${name} ${fs ?? ''}`.trim()) ?? '');
-      // As Device/Build/image in OpenWrt's include/image.mk names it.
+      // The rule of Device/Build/image in OpenWrt's include/image.mk.
       const packed = fs === 'ext4' && !/(dtb|gz)$/.test(name) ? '.gz' : '';
-      const file = `openwrt-${[target, subtarget, profile, ...(fs === null ? [] : [fs]), name].join('-')}${packed}`;
-      return { name, role: roleOf(name, target, fs === null), fs, file, steps, tools, ...(inTar ? { tar_dir: `sysupgrade-${boardName ?? profile}` } : {}) };
+      return {
+        name,
+        role: roleOf(name, target, fs === null),
+        fs,
+        file: `${file}${packed}`,
+        steps,
+        tools,
+        ...(inTar ? { tar_dir: `sysupgrade-${boardName ?? profile}` } : {}),
+      };
     }),
   };
 }

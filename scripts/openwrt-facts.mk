@@ -2,7 +2,7 @@
 # scripts/openwrt-facts.ts runs it in target/linux/BOARD/image, with the names of the board and of the subtarget.
 #
 # Goal `facts` prints a line `@device PROFILE` for each device and behind it lines `NAME=VALUE`, where NAME is a variable, or
-# `@initramfs`, `@image NAME FILE_SYSTEM` or `@artifact NAME` for a recipe. Goal `facts-commands` prints these too, then a line
+# `@initramfs`, `@image NAME FILE FILE_SYSTEM` or `@artifact NAME FILE` for a recipe. Goal `facts-commands` prints these too, then a line
 # `@commands PROFILE NAME FILE_SYSTEM=SHELL` for each image. A line break in a value is printed as @NL@.
 
 # What `make defconfig` would choose, as far as the makefiles of images ask for it.
@@ -46,8 +46,8 @@ $(info @device $(1))
 $(foreach variable,$(facts-variables),$(call facts-print,$(variable),$($(variable))))
 $(if $(CONFIG_TARGET_ROOTFS_INITRAMFS),$(call facts-print,@initramfs,$(KERNEL_INITRAMFS)))
 $(foreach image,$(IMAGES),$(foreach system,$(facts-file-systems), \
-	$(info @image $(call facts-twice,$(image)) $(system)=$(call facts-twice,$(call facts-recipe,$(image),$(system))))))
-$(foreach artifact,$(ARTIFACTS),$(info @artifact $(artifact)=$(call facts-twice,$(ARTIFACT/$(artifact)))))
+	$(info @image $(call facts-twice,$(image) $(call DEVICE_IMG_NAME,$(system),$(image))) $(system)=$(call facts-twice,$(call facts-recipe,$(image),$(system))))))
+$(foreach artifact,$(ARTIFACTS),$(info @artifact $(artifact) $(DEVICE_IMG_PREFIX)-$(artifact)=$(call facts-twice,$(ARTIFACT/$(artifact)))))
 endef
 
 # The rule for an image as OpenWrt writes it, but its recipe is only expanded and printed, with the image's own variables.

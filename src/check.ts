@@ -2,7 +2,9 @@
  * The pre-flash guard: what each way of flashing would do with an image on a device. Decides from the image's layers, the
  * device's recipes and the rules in `routes/`; the image's own metadata alone never suffices.
  */
+
 import type { AnyFormat } from './core/format.ts';
+import { allLayers } from './core/layers.ts';
 import type { Identity, Inspection, Layer } from './core/types.ts';
 import type { Device, DeviceFacts } from './devices/facts.ts';
 import { devicesByIdentity } from './devices/lookup.ts';
@@ -12,7 +14,7 @@ import { diskVerdict } from './routes/disk.ts';
 import { mtdVerdict } from './routes/mtd.ts';
 import { ramVerdict } from './routes/ram.ts';
 import { stockVerdict } from './routes/stock.ts';
-import { allLayers, type Context, type DeviceShapes, type Running, Subject } from './routes/subject.ts';
+import { type Context, type DeviceShapes, type Running, Subject } from './routes/subject.ts';
 import { type FirmwareValidation, replay, sysupgradeVerdict } from './routes/sysupgrade.ts';
 import { tftpVerdict } from './routes/tftp.ts';
 import { type Route, routes, type Verdict } from './routes/verdict.ts';
@@ -100,7 +102,7 @@ function devicesFor(identities: readonly Identity[], context: Context): readonly
 
 /** The devices whose recipe gives just these header values, for files that name no board. */
 function devicesByHeader(inspection: Inspection, length: number, context: Context): readonly Device[] {
-  const present = new Set(allLayers(inspection.root as Layer).map(({ format }) => format));
+  const present = new Set(allLayers(inspection.root).map(({ format }) => format));
   const couldBe = (shape: readonly Shape[]): boolean => shape.some((entry) => entry.what === 'layer' && entry.identifies === true && present.has(entry.format));
   return context.facts.devices.filter((device) => {
     if (!context.shapesOf(device).images.some(({ shape }) => couldBe(shape))) return false;
@@ -112,7 +114,6 @@ function devicesByHeader(inspection: Inspection, length: number, context: Contex
 /** Gives the verdicts for an inspected image. Pure; never throws for what is in the image. */
 export function checkWith(inspection: Inspection, length: number, context: Context, options: CheckOptions = {}): Checked {
   const none: Checked = { device: null, candidates: [], verdicts: [], validation: null };
-  if (inspection.root === null) return none;
   let candidates: readonly Device[] = options.device === undefined ? devicesFor(inspection.identities, context) : [options.device];
   if (candidates.length === 0 && inspection.status !== 'unknown') candidates = devicesByHeader(inspection, length, context);
   if (candidates.length === 0 || candidates.length > fewDevices) return { ...none, candidates };

@@ -19,7 +19,8 @@ const endings: readonly (readonly [ending: string, formats: readonly string[]])[
 const contradictions: Readonly<Record<string, readonly Kind[]>> = {
   // Some devices take kernel and root file system as two factory files, so a root file system alone may be one.
   factory: ['bootloader'],
-  sysupgrade: ['factory', 'bootloader', 'initramfs'],
+  // A kernel alone: the download broke off between the kernel and the root file system, where no checksum notices.
+  sysupgrade: ['factory', 'bootloader', 'initramfs', 'kernel'],
   initramfs: ['rootfs', 'disk', 'bootloader'],
 };
 

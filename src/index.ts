@@ -66,7 +66,7 @@ import type { Running } from './routes/subject.ts';
  * }
  *
  * const { root } = await inspect(await readFile('fixtures/ubi/sound-16k-blocks.ubi'));
- * if (root !== null) show(root);
+ * show(root);
  * // → ubi, 65536 bytes at 0
  * // → - uimage, 13359 bytes gathered, at 0 there
  * // → - - lzma, 13295 bytes at 64

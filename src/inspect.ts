@@ -11,6 +11,7 @@ import { type CodedCheck, failedCheck, mergeRanges } from './core/checksums.ts';
 import { finding, type LocalFinding } from './core/findings.ts';
 import { type AnyFormat, type Magic, nowhere, type ParseContext, type Payload, type Reading, type Role, region } from './core/format.ts';
 import { hexBytes } from './core/hex.ts';
+import { allLayers } from './core/layers.ts';
 import { Budget, defaultLimits, type Limits } from './core/limits.ts';
 import { paddingLength, trailingPadding } from './core/padding.ts';
 import type { Coverage, Field, Finding, Identity, Inspection, Kind, Layer, Range, Region, Source, Status } from './core/types.ts';
@@ -24,6 +25,9 @@ export interface InspectOptions {
   readonly name?: string;
   readonly limits?: Partial<Limits>;
 }
+
+/** An unknown stretch of fewer bytes is seen as a region, but gets no finding of its own. */
+const shortestUnknown = 16;
 
 /** The id of the root layer where a kernel and a root file system lie one after the other without a header around them. */
 export const sliceId = 'flash-slice';
@@ -84,12 +88,18 @@ interface Walk {
   readonly findings: LocalFinding[];
 }
 
+/** For the layers of a file: its name and where it comes from stand at the one that spans it. */
+const nameless = { label: '', source: undefined } as const;
+
 const subWindow = (window: Window, offset: number, length = window.length - offset): Window => ({
   space: window.space,
   offset: window.offset + offset,
   length,
 });
 const bytesOf = (window: Window): Uint8Array => window.space.bytes.subarray(window.offset, window.offset + window.length);
+
+/** As many bytes as tell what something is, or all if there are fewer. */
+const beginning = (bytes: Uint8Array, { offset, length }: Range): string => hexBytes(bytes.subarray(offset, offset + Math.min(length, 8)));
 
 /** Whether what the format holds is a file again, and not the part of an image. */
 const packsFiles = (format: AnyFormat): boolean => format.role === 'archive' || (format.role === 'compressed' && format.kind === 'archive');
@@ -200,8 +210,12 @@ class Inspector {
     }
     const searched = format.role === 'archive' && outer && local.every((entry) => entry.severity === 'note');
     if (searched && children.length === 0) {
-      local.push(finding('archive-without-firmware', { offset: start, length: reading.length }, { count: reading.payloads.length }));
+      const code = local.some((entry) => entry.code === 'member-unknown') ? 'archive-unrecognised' : 'archive-without-firmware';
+      local.push(finding(code, { offset: start, length: reading.length }, { count: reading.payloads.length }));
     }
+    const regions = putIn(reading.regions, explained, window.offset);
+    // An error explains what could not be read because of it.
+    if (local.every(({ severity }) => severity !== 'error')) local.push(...unexplained(regions, local, bytesOf(window)));
     const { fields, findings } = this.#shown(reading.fields, local, { offset: start, length: reading.length });
     const shift = window.offset;
     const moved = <T extends Range>(entry: T): T => ({ ...entry, offset: entry.offset + shift });
@@ -213,7 +227,7 @@ class Inspector {
       length: reading.length,
       ...(walk.source === undefined ? {} : { source: walk.source }),
       fields: fields.map(moved),
-      regions: putIn(reading.regions, explained, shift).map(moved),
+      regions: regions.map(moved),
       checks: reading.checks.map(({ name, algorithm, ok, expected, actual, covers }) => ({ name, algorithm, ok, expected, actual, covers: covers.map(moved) })),
       findings: findings.map((entry) => ({ ...moved(entry), layer: path })),
       children,
@@ -277,6 +291,11 @@ class Inspector {
     };
     const pieces = inherited.outer ? await this.file(inner, walk) : await this.#withFooter(inner, walk, payload.footer === true);
     const child = pieces[0];
+    // A read-me beside the firmware is nothing to worry about; what is neither may be firmware of a kind that is not known.
+    const unread = walk.member === true && inherited.outer && child?.layer === undefined;
+    if (unread && inner.length >= shortestUnknown && recogniseOther(bytesOf(inner)) === undefined) {
+      findings.push(finding('member-unknown', first, { member: payload.label, found: beginning(inner.space.bytes, inner) }));
+    }
     if (child?.format?.id === parent.id && payload.mayRepeat !== true && parent.role !== 'archive') {
       findings.push(finding('wrapped-twice', { offset: first.offset, length: Math.min(first.length, child.layer?.length ?? 0) }, { format: parent.id }));
     } else if (
@@ -365,7 +384,7 @@ class Inspector {
         if (format.role !== role) continue;
         const start = format.locate?.(bytes.subarray(0, end)) ?? -1;
         if (start < 0 || start >= end) continue;
-        const { layer, reading } = await this.read(format, subWindow(window, 0, end), { ...walk, label: '', source: undefined, outer: false });
+        const { layer, reading } = await this.read(format, subWindow(window, 0, end), { ...walk, ...nameless, outer: false });
         behind.unshift({ region: region('metadata', format.id, layer.offset, layer.length), layer, format, reading });
         end = start;
         found = true;
@@ -382,20 +401,47 @@ class Inspector {
 
   /** A whole file, or what an archive held: trailers are taken off the end first; the outermost layer spans it all. */
   async file(window: Window, walk: Walk): Promise<Piece[]> {
-    const trailerFindings: LocalFinding[] = [];
+    const walkFindings: LocalFinding[] = [];
     const { behind, end } = await this.#takeOffEnd(window, 'trailer', walk);
-    const pieces = await this.walk(subWindow(window, 0, end), { ...walk, content: 'slice', unexplained: 'unknown', findings: trailerFindings });
+    const pieces = await this.walk(subWindow(window, 0, end), { ...walk, ...nameless, content: 'slice', unexplained: 'unknown', findings: walkFindings });
+    if (pieces[0]?.region.kind === 'unknown') walkFindings.push(...(await this.#withoutPrefix(window, walk, behind, pieces)));
     const layers = pieces.filter((piece) => piece.layer !== undefined && piece.format?.role !== 'mark');
-    // A read-me beside the firmware is nothing to worry about.
     if (walk.member === true && layers.length === 0 && behind.length === 0) return [{ region: region('payload', walk.label, window.offset, window.length) }];
     const only = layers.length === 1 && layers[0] === pieces[0] ? (layers[0] as Required<Piece>) : undefined;
     const all = [...pieces, ...behind];
-    const root = only === undefined ? this.#slice(window, walk, all, layers.length > 0, trailerFindings) : this.#extend(only, all, trailerFindings);
+    const root = only === undefined ? this.#slice(window, walk, all, layers.length > 0, walkFindings) : this.#extend(only, walk, all, walkFindings);
     return [{ region: region('payload', walk.label === '' ? root.layer.format : walk.label, window.offset, window.length), ...root }];
   }
 
+  /**
+   * A vendor's prefix may have been put in front of an image after something was appended to it, whose checksum then knows
+   * nothing of the prefix. So a trailer with a check that fails is read once more from the first layer on; it is replaced
+   * in `behind` if that makes it right.
+   */
+  async #withoutPrefix(window: Window, walk: Walk, behind: Piece[], pieces: readonly Piece[]): Promise<LocalFinding[]> {
+    const first = pieces.find(({ layer }) => layer !== undefined)?.region.offset ?? window.offset;
+    const prefix = first - window.offset;
+    if (prefix === 0) return [];
+    const findings: LocalFinding[] = [];
+    for (const [index, { layer, format, reading }] of (behind as Required<Piece>[]).entries()) {
+      if (reading.checks.every((check) => check.ok !== false)) continue;
+      const rest = subWindow(window, prefix, layer.offset + layer.length - first);
+      if ((format.locate?.(bytesOf(rest)) ?? -1) < 0) continue;
+      const identities = this.identities.length;
+      const covered = this.covered.length;
+      const again = await this.read(format, rest, { ...walk, ...nameless, outer: false });
+      // They are the ones that were recorded at the first reading.
+      this.identities.length = identities;
+      if (again.layer.offset === layer.offset && again.reading.checks.every((check) => check.ok !== false)) {
+        behind[index] = { region: region('metadata', format.id, layer.offset, layer.length), format, ...again };
+        findings.push(finding('data-prepended', { offset: window.offset, length: prefix }, { length: prefix, what: format.title }));
+      } else this.covered.length = covered;
+    }
+    return findings;
+  }
+
   /** The outermost layer takes in what was appended to it. */
-  #extend(only: Required<Piece>, all: readonly Piece[], extra: readonly LocalFinding[]): Pick<Required<Piece>, 'layer' | 'format' | 'reading'> {
+  #extend(only: Required<Piece>, walk: Walk, all: readonly Piece[], extra: readonly LocalFinding[]): Pick<Required<Piece>, 'layer' | 'format' | 'reading'> {
     const { layer, format, reading } = only;
     const appended = all.slice(1);
     const path = layer.findings[0]?.layer ?? '';
@@ -406,13 +452,19 @@ class Inspector {
       findings.push({ ...finding('data-trailing', piece.region, { length: piece.region.length, format: format.title }), layer: own });
     }
     for (const entry of extra) findings.push({ ...entry, layer: own });
-    const length = appended.reduce((sum, piece) => sum + piece.region.length, layer.length);
+    const { format: id, summary, offset, length: ownLength, ...rest } = layer;
+    const length = appended.reduce((sum, piece) => sum + piece.region.length, ownLength);
     const extended: Layer = {
-      ...layer,
+      format: id,
+      ...(walk.label === '' ? {} : { label: walk.label }),
+      ...(summary === undefined ? {} : { summary }),
+      offset,
       length,
+      ...(walk.source === undefined ? {} : { source: walk.source }),
+      ...rest,
       regions: [...layer.regions, ...appended.map((piece) => piece.region)],
       findings: [...layer.findings, ...findings],
-      children: [...layer.children, ...appended.flatMap((piece) => (piece.layer === undefined ? [] : [this.#withoutSource(piece.layer, layer.source)]))],
+      children: [...layer.children, ...appended.flatMap((piece) => (piece.layer === undefined ? [] : [piece.layer]))],
     };
     this.kinds.set(extended, this.kinds.get(layer) ?? format.kind);
     return { layer: extended, format, reading };
@@ -426,13 +478,18 @@ class Inspector {
     const bytes = bytesOf(window);
     all.forEach((piece, index) => {
       if (piece.region.kind !== 'unknown') return;
-      const found = hexBytes(bytes.subarray(piece.region.offset - window.offset, piece.region.offset - window.offset + 8));
+      const found = beginning(bytes, { ...piece.region, offset: piece.region.offset - window.offset });
       if (index === 0) findings.push(finding('format-unknown', piece.region, { found }));
       else findings.push(finding('data-unknown', piece.region, { length: piece.region.length, found }));
     });
     if (all[0]?.region.kind !== 'unknown') findings.push(...displacedStart(window, all));
     // A piece that is labelled after its payload would give all of them the same name.
     const regions = all.map((piece) => (piece.format === undefined ? piece.region : { ...piece.region, label: piece.format.id }));
+    const doubtful = all[0]?.region.kind === 'unknown';
+    const children = all.flatMap(({ layer, format }) => {
+      if (layer === undefined) return [];
+      return [doubtful && format?.role !== 'trailer' ? doubted(layer) : layer];
+    });
     const layer: Layer = {
       format: id,
       ...(walk.label === '' ? {} : { label: walk.label }),
@@ -443,18 +500,34 @@ class Inspector {
       regions,
       checks: [],
       findings: findings.map((entry) => ({ ...entry, layer: own })),
-      children: all.flatMap((piece) => (piece.layer === undefined ? [] : [this.#withoutSource(piece.layer, walk.source)])),
+      children,
     };
     return { layer };
   }
+}
 
-  /** Inside of a layer that spans all of a source, the source belongs to that layer. */
-  #withoutSource(layer: Layer, source: Source | undefined): Layer {
-    if (source === undefined || layer.source !== source) return layer;
-    const { source: _, ...rest } = layer;
-    this.kinds.set(rest, this.kinds.get(layer) ?? 'unknown');
-    return rest;
-  }
+/** A note for every stretch that nobody understands and that no finding speaks of. Both lists count from the first of `bytes`. */
+function unexplained(regions: readonly Region[], findings: readonly LocalFinding[], bytes: Uint8Array): LocalFinding[] {
+  const explained = mergeRanges(findings);
+  let index = 0;
+  return regions.flatMap(({ kind, offset, length }) => {
+    if (kind !== 'unknown' || length < shortestUnknown) return [];
+    for (; index < explained.length; index += 1) {
+      const place = explained[index] as Range;
+      if (place.offset >= offset + length) break;
+      if (place.offset + place.length > offset) return [];
+    }
+    return [finding('data-unexplained', { offset, length }, { length, found: beginning(bytes, { offset, length }) })];
+  });
+}
+
+/**
+ * Behind a beginning that nobody understands, a layer was found by its magic number alone. Vendors put headers between
+ * the parts of an image and change what they wrap, so a wrong checksum there is no proof of damage: errors become warnings.
+ */
+function doubted(layer: Layer): Layer {
+  const findings = layer.findings.map((entry): Finding => (entry.severity === 'error' ? { ...entry, severity: 'warning' } : entry));
+  return { ...layer, findings, children: layer.children.map(doubted) };
 }
 
 /** What can only lie on an erase-block boundary tells whether the slice around it begins on one. */
@@ -491,10 +564,6 @@ function putIn(regions: readonly Region[], found: readonly Region[], shift: numb
     return length > 0 && offset + length <= (put[next]?.offset ?? Number.POSITIVE_INFINITY);
   });
   return [...kept, ...put].sort(byOffset);
-}
-
-function allLayers(layer: Layer): Layer[] {
-  return [layer, ...layer.children.flatMap(allLayers)];
 }
 
 /** What a file is, from its root layer; a format's own word holds unless what stands around it says more. */
@@ -578,12 +647,11 @@ function coverageOf(length: number, covered: readonly (Range & { check: string }
   return { checked: length === 0 ? 0 : total / length, ranges };
 }
 
-function statusOf(format: string, firstUnknown: boolean, findings: readonly Finding[]): Status {
-  // Behind a header that nobody knows, what looks damaged may only be cut up or scrambled as that header says.
-  const certain = firstUnknown ? findings.filter((entry) => entry.layer === format) : findings;
-  if (certain.some((entry) => entry.severity === 'error')) return 'broken';
-  if (format === 'unknown' || firstUnknown) return 'unknown';
-  return findings.some((entry) => entry.severity === 'warning') ? 'doubtful' : 'sound';
+function statusOf(findings: readonly Finding[]): Status {
+  if (findings.some(({ severity }) => severity === 'error')) return 'broken';
+  // The file itself, or one of those that an archive holds.
+  if (findings.some(({ code }) => code === 'format-unknown' || code === 'archive-unrecognised')) return 'unknown';
+  return findings.some(({ severity }) => severity === 'warning') ? 'doubtful' : 'sound';
 }
 
 /**
@@ -601,25 +669,22 @@ export async function inspectWith(formats: readonly AnyFormat[], file: Uint8Arra
   const walk: Walk = { depth: 0, path: '', label: '', unexplained: 'unknown', content: 'slice', outer: true, findings: [] };
   const window: Window = { space: { bytes, places: layOut([{ offset: 0, length: bytes.length }]) }, offset: 0, length: bytes.length };
   const [piece] = await inspector.file(window, walk);
-  const root = piece?.layer as Layer;
+  let root = piece?.layer as Layer;
   const kind = new Classifier(byId, inspector.kinds).kind(root);
+  if (root.format === 'unknown') {
+    const other = recogniseOther(bytes) ?? swappedBytes(bytes, (swapped) => inspector.detect(swapped, false)?.title);
+    if (other !== undefined) root = { ...root, findings: [{ ...other, layer: root.format }] };
+  }
   const findings = allLayers(root).flatMap((layer) => [...layer.findings]);
   const whole = (entries: readonly LocalFinding[]): void => {
     for (const entry of entries) findings.push({ ...entry, layer: root.format });
   };
-  if (root.format === 'unknown') {
-    const other = recogniseOther(bytes) ?? swappedBytes(bytes, (swapped) => inspector.detect(swapped, false)?.title);
-    if (other !== undefined) {
-      findings.length = 0;
-      whole([other]);
-    }
-  }
   if (!budget.maySearch) {
     whole([
       finding('entries-too-many', { offset: 0, length: bytes.length }, { what: 'magic numbers that nothing begins with', limit: budget.limits.falseMagics }),
     ]);
   }
-  if (findings.some((entry) => entry.severity === 'error')) whole(lineEndDamage(bytes));
+  if (findings.some((entry) => entry.severity !== 'note')) whole(lineEndDamage(bytes));
   if (options.name !== undefined && root.format !== 'unknown')
     whole(
       nameFindings(
@@ -632,7 +697,7 @@ export async function inspectWith(formats: readonly AnyFormat[], file: Uint8Arra
   return {
     format: root.format,
     kind,
-    status: statusOf(root.format, root.regions[0]?.kind === 'unknown', findings),
+    status: statusOf(findings),
     identities: inspector.identities,
     root,
     findings,

@@ -20,12 +20,12 @@ test('inspect() gives an archive with one firmware file the kind of that file, w
 test('inspect() shows every firmware file of an archive and calls it an archive', async () => {
   const result = await inspect(writeTar([file('a.bin', kernel), file('b.bin', kernel)]));
   expect(result).toMatchObject({ kind: 'archive', status: 'sound' });
-  expect(result.root?.children.map((layer) => layer.label)).toEqual(['a.bin', 'b.bin']);
+  expect(result.root.children.map((layer) => layer.label)).toEqual(['a.bin', 'b.bin']);
 });
 
 test('inspect() gives offsets inside of a gzip from the first unpacked byte', async () => {
   const { root } = await inspect(new Uint8Array(gzipSync(kernel)));
-  const [child] = root?.children ?? [];
+  const [child] = root.children ?? [];
   expect(child).toMatchObject({ format: 'uimage', offset: 0, length: 13359, source: { how: 'unpacked', by: 'gzip' } });
 });
 
@@ -47,7 +47,7 @@ test('inspect() shows no more findings of a layer than the limit, and says so', 
   const members = Array.from({ length: 20 }, (_, index) => file(`../${index}.bin`, kernel));
   const { findings, root, status } = await inspect(writeTar(members), { limits: { shown: 15 } });
   expect(findings.map((entry) => entry.code)).toEqual([...Array<string>(15).fill('path-unsafe'), 'details-omitted']);
-  expect(root?.fields).toHaveLength(15);
+  expect(root.fields).toHaveLength(15);
   expect(status).toBe('broken');
 });
 
@@ -69,6 +69,6 @@ test('zip.parse() reads a header once, however many directory entries point to i
   end.writeUInt32LE(directory.length, 12);
   end.writeUInt32LE(local.length, 16);
   const { findings, root } = await inspect(new Uint8Array(Buffer.concat([local, directory, end])));
-  expect(root?.fields).toHaveLength(defaultLimits.shown);
+  expect(root.fields).toHaveLength(defaultLimits.shown);
   expect(findings.at(-1)?.code).toBe('details-omitted');
 });

@@ -5,7 +5,9 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import schema from '../docs/schema/audit.schema.json' with { type: 'json' };
 import { bundleForNode } from '../scripts/bundle.ts';
 import { baselineOf, withClaims, withRegressions } from '../src/audit/build.ts';
 import { type AuditRecord, listRecord } from '../src/audit/image.ts';
@@ -106,7 +108,7 @@ describe('owimg audit', () => {
   beforeAll(async () => {
     // Workers need files that Node itself can load.
     built = mkdtempSync(join(root, 'node_modules', '.owimg-'));
-    await bundleForNode(built);
+    await bundleForNode(built, 'command');
     folder = mkdtempSync(join(tmpdir(), 'owimg-audit-'));
     const target = join(folder, 'targets', 'made', 'generic');
     mkdirSync(target, { recursive: true });
@@ -165,6 +167,14 @@ describe('owimg audit', () => {
     const sorted = (all: readonly AuditRecord[]): AuditRecord[] => [...all].sort((a, b) => a.path.localeCompare(b.path));
     expect(sorted(records(merged.out))).toEqual(sorted(whole));
     for (const path of pieces) rmSync(path);
+  });
+
+  test('--json and --ndjson are what the schema says', () => {
+    const validate = new Ajv2020({ strict: true, allowUnionTypes: true, strictRequired: false }).compile(schema);
+    for (const text of [audit('audit', '--json', folder).out, ...audit('audit', '--ndjson', folder).out.trimEnd().split('\n')]) {
+      validate(JSON.parse(text));
+      expect(validate.errors).toBeNull();
+    }
   });
 
   test('a cache gives the same records, and is not believed for changed content', () => {

@@ -1,5 +1,7 @@
 /** `owimg check` as people and scripts call it. */
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, test } from 'vitest';
+import schema from '../docs/schema/check.schema.json' with { type: 'json' };
 import { owimg } from './support/console.ts';
 
 const factory = 'fixtures/tplink-safeloader/sound-archer-c7-v5.bin';
@@ -30,6 +32,20 @@ describe('owimg check', () => {
     // The boot loader asks for ArcherC7v5_tp_recovery.bin and would not find a file with this name.
     expect(outcomes).toEqual({ stock: 'installs', sysupgrade: 'refused', mtd: 'bricks', tftp: 'refused', ram: 'not-applicable', disk: 'not-applicable' });
     expect(openwrt_validate).toEqual({ tests: { fwtool_signature: true, fwtool_device_match: false }, valid: false, forceable: true, allow_backup: true });
+  });
+
+  test('the JSON is what the schema says: with a device, without one, of several files, of one that is not there', async () => {
+    const validate = new Ajv2020({ strict: true, allowUnionTypes: true }).compile(schema);
+    const calls = [
+      [factory, '--json'],
+      [unnamed, '--json'],
+      [factory, unnamed, 'missing.bin', '--json'],
+      ['fixtures/fwtool/sound-compat-2.0.bin', '-d', 'netgear_r6220', '--ndjson'],
+    ];
+    for (const args of calls) {
+      validate(JSON.parse((await owimg(['check', ...args])).out));
+      expect(validate.errors).toBeNull();
+    }
   });
 
   test('on another device the vendor web page refuses it', async () => {

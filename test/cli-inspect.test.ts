@@ -1,6 +1,7 @@
-import { mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -11,6 +12,7 @@ import { fixtures } from './support/fixtures.ts';
 const fixture = (path: string): string => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
 const sound = fixture('fwtool/sound-metadata.bin');
 const broken = fixture('uimage/data-checksum-mismatch--kernel.bin');
+const kernel = fixture('uimage/sound-lzma.bin');
 const validate = new Ajv2020({ strict: true, allowUnionTypes: true }).compile(schema);
 let folder = '';
 const file = (name: string, content: Uint8Array | string): string => {
@@ -40,6 +42,51 @@ describe('owimg inspect', () => {
     expect(out).toContain('99.9 % of the bytes are under a check that passed. Under none: 12 bytes of');
   });
 
+  test('says what was not unpacked, until it is', async () => {
+    const said = 'Not unpacked: kernel (lzma). Whether it unpacks, and to the length that it names, only --deep can tell.';
+    expect((await owimg(['inspect', sound])).out.replaceAll(/\s+/g, ' ')).toContain(said);
+    expect((await owimg(['inspect', '--deep', sound])).out).not.toContain('Not unpacked');
+  });
+
+  test('tells what is proved by unpacking from what nothing proves', async () => {
+    const { out } = await owimg(['inspect', fixture('gzip/sound-name-time.gz')]);
+    const flat = out.replaceAll(/\s+/g, ' ');
+    expect(flat).toContain('0 % of the bytes are under a check that passed. 5.6 KiB are packed, and what they unpack to is under a check that passed.');
+    expect(flat).toMatch(/Under none: \d+ bytes of "gzip header" at 0x0, 8 bytes of "checksum and length"/);
+    const damaged = (await owimg(['inspect', fixture('gzip/data-checksum-mismatch--crc.gz')])).out.replaceAll(/\s+/g, ' ');
+    expect(damaged).not.toContain('are packed');
+  });
+
+  test('shows the wrong check and the firmware among very many members', async () => {
+    const path = join(folder, 'many.tar');
+    const members = Array.from({ length: 40 }, (_, index) => file(`notes-${index}.txt`, `notes ${index}\n`));
+    execFileSync('tar', ['cf', path, '--format=ustar', '-C', folder, ...members.map((member) => basename(member)), '-C', dirname(broken), basename(broken)]);
+    const { status, out } = await owimg(['inspect', path]);
+    expect(out).toMatch(/WRONG +uimage +data-crc/);
+    expect(out).toMatch(/[├└] data-checksum-mismatch--kernel\.bin:/);
+    expect(out).toMatch(/… and \d+ more parts: --json shows all/);
+    expect(status).toBe(1);
+  });
+
+  test.each([
+    ['names devices', sound, 'compare the names above with yours.'],
+    ['names none', kernel, 'it names no device, so only the place you got it from can tell.'],
+    ['is broken', broken, 'Do not flash this file.'],
+  ])('ends with what to do with a file that %s', async (_, path, expected) => {
+    const { out } = await owimg(['inspect', path]);
+    expect(out.trimEnd().split('\n\n').at(-1)?.replaceAll('\n', ' ')).toContain(expected);
+  });
+
+  test('sends to the one for the device where an archive holds several images', async () => {
+    const path = join(folder, 'several.tar');
+    const from = (image: string): string[] => ['-C', dirname(image), basename(image)];
+    execFileSync('tar', ['cf', path, '--format=ustar', ...from(sound), ...from(kernel)]);
+    const { status, out } = await owimg(['inspect', path]);
+    expect(out).toContain('Its images are for\n  vendor,golden-v1');
+    expect(out.replaceAll('\n', ' ')).toContain('Take the file for your device out of it, and inspect that one by itself.');
+    expect(status).toBe(0);
+  });
+
   test('says what is wrong, where, and what to do', async () => {
     const { status, out } = await owimg(['inspect', broken]);
     const flat = out.replaceAll(/\s+/g, ' ');
@@ -64,12 +111,27 @@ describe('owimg inspect', () => {
   });
 
   test('does not let a file steer the terminal', async () => {
-    const image = new Uint8Array(await (await import('node:fs/promises')).readFile(broken));
+    const image = new Uint8Array(readFileSync(broken));
     image.set(new TextEncoder().encode('\x1b[2J\x07'), 32);
     const { out } = await owimg(['inspect', file('escape.bin', image)]);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not be there
     expect(out).not.toMatch(/[\x07\x1b]/);
     expect(out).toContain('\\x1b[2J\\x07');
+  });
+
+  test('does not let a name steer the terminal', async () => {
+    const { err } = await owimg(['inspect', join(folder, 'fw\x1b[2J.bin')]);
+    expect(err).toContain('fw\\x1b[2J.bin": no such file');
+    expect(err).not.toContain('\x1b');
+  });
+
+  test('says what it is at on the terminal of a person, for a file that takes long', async () => {
+    const path = file('long.bin', '');
+    truncateSync(path, 8 * 1024 ** 2);
+    const { err } = await owimg(['inspect', path], { interactive: true });
+    // Each line is put over the one before, and the last one is wiped off.
+    expect(err.split('\r\x1b[K').slice(-2)).toEqual([expect.stringMatching(/^inspecting .* …$/), '']);
+    expect((await owimg(['inspect', path])).err).toBe('');
   });
 
   test.each([
@@ -92,7 +154,7 @@ describe('owimg inspect', () => {
 
   test.runIf(process.getuid?.() !== 0)('exits 4 for a file it may not read', async () => {
     const path = file('secret.bin', 'x');
-    (await import('node:fs')).chmodSync(path, 0);
+    chmodSync(path, 0);
     expect((await owimg(['inspect', path])).status).toBe(4);
   });
 
@@ -155,6 +217,7 @@ describe('owimg inspect', () => {
     ['no file', ['inspect']],
     ['an unknown option', ['inspect', '--nonsense', 'x']],
     ['an unknown command', ['nonsense']],
+    ['standard input given twice', ['inspect', '-', '-']],
     ['two forms of output', ['inspect', '--json', '--ndjson', 'x']],
   ])('exits 2 for %s', async (_, args) => {
     const { status, out, err } = await owimg(args);
@@ -170,6 +233,14 @@ describe('owimg inspect', () => {
     expect(out.replaceAll(/\s+/g, ' ')).toContain('The file name says ".chk", but the content is flash-slice (sysupgrade)');
     expect(status).toBe(0);
   });
+});
+
+test('a sysupgrade image that was cut off behind its kernel is not called sound', async () => {
+  const cut = readFileSync(sound).subarray(0, 15_000);
+  const { status, out } = await owimg(['inspect', file('openwrt-squashfs-sysupgrade.bin', cut)]);
+  expect(out.replaceAll(/\s+/g, ' ')).toContain('kernel without a root file system, doubtful: 1 warning');
+  expect(out.replaceAll(/\s+/g, ' ')).toContain('or its end is missing');
+  expect(status).toBe(0);
 });
 
 test('owimg formats lists every format with its sources', async () => {

@@ -68,7 +68,7 @@ function filesOf(format: Format, image: Uint8Array, others: Readonly<Record<stri
     .sort();
 }
 
-const root = (result: Inspection): Layer => result.root as Layer;
+const root = (result: Inspection): Layer => result.root;
 const value = (layer: Layer, name: string): unknown => layer.fields.find((field) => field.name === name)?.value;
 const values = (layer: Layer, pattern: RegExp): unknown[] => layer.fields.filter((field) => pattern.test(field.name)).map((field) => field.value);
 

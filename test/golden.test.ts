@@ -7,8 +7,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { allLayers } from '../src/core/layers.ts';
 import { type FindingCode, formats, type Inspection, inspect, type Layer } from '../src/index.ts';
-import { allLayers, tilingProblems } from './support/layers.ts';
+import { tilingProblems } from './support/layers.ts';
 
 const golden = fileURLToPath(new URL('../../shared/golden/', import.meta.url));
 const present = existsSync(golden);
@@ -169,7 +170,7 @@ function leavesOf(value: unknown, path = ''): [string, unknown][] {
   return value === null || value === '' ? [] : [[path, value]];
 }
 
-const layersOf = (result: Inspection): Layer[] => allLayers(result.root as Layer);
+const layersOf = (result: Inspection): Layer[] => allLayers(result.root);
 
 describe.skipIf(!present)('golden images', () => {
   const images = manifest<GoldenImage>('open');

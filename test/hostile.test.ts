@@ -7,11 +7,12 @@ import { ubi } from '../formats/ubi.ts';
 import { crc32 } from '../src/core/checksums.ts';
 import { nowhere } from '../src/core/format.ts';
 import { toBytes } from '../src/core/hex.ts';
+import { allLayers } from '../src/core/layers.ts';
 import { Budget } from '../src/core/limits.ts';
 import { writeTar } from '../src/core/tar.ts';
 import { inspect } from '../src/index.ts';
 import { readFixtureFile } from './support/fixtures.ts';
-import { allLayers, tilingProblems } from './support/layers.ts';
+import { tilingProblems } from './support/layers.ts';
 
 const context = { unpack: false, deep: false, budget: new Budget() };
 const joined = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));

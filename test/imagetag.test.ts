@@ -26,7 +26,7 @@ const texts = { boardId: '96348GW-11', chipId: '6348', information1: 'golden', i
 describe('imagetag.parse()', () => {
   test('reads the numbers, which are decimal text', async () => {
     const { root, identities } = await inspect(image);
-    const fields = Object.fromEntries(root?.fields.map(({ name, value }) => [name, value]) ?? []);
+    const fields = Object.fromEntries(root.fields.map(({ name, value }) => [name, value]) ?? []);
     expect(fields).toMatchObject({
       totalLength: 24324,
       flashImageStart: 3217096960,
@@ -44,7 +44,7 @@ describe('imagetag.parse()', () => {
   });
 
   test('finds the file system behind the kernel, in front of it and behind a boot loader', async () => {
-    const place = async (file: string) => (await inspect(fixture(file))).root?.children.find(({ format }) => format === 'squashfs')?.offset;
+    const place = async (file: string) => (await inspect(fixture(file))).root.children.find(({ format }) => format === 'squashfs')?.offset;
     expect(await place('sound-version-6.bin')).toBe(13556);
     expect(await place('sound-rootfs-first.bin')).toBe(256);
     expect(await place('sound-boot-loader.bin')).toBe(17280);
@@ -64,7 +64,7 @@ describe('imagetag.parse()', () => {
     flash.set(rootfs, tagged.length);
     const { format, status, root } = await inspect(flash);
     expect([format, status]).toEqual(['flash-slice', 'sound']);
-    expect(root?.children.map((layer) => [layer.format, layer.offset])).toEqual([
+    expect(root.children.map((layer) => [layer.format, layer.offset])).toEqual([
       ['imagetag', 0],
       ['squashfs', 13556],
       ['eof-mark', 21748],

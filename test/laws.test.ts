@@ -1,19 +1,21 @@
 /** What holds for every format and every fixture. A new format gets these tests by its fixtures alone. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { allLayers } from '../src/core/layers.ts';
 import { Budget } from '../src/core/limits.ts';
 import { type FindingCode, findingKinds, formats, type Inspection, inspect } from '../src/index.ts';
 import { fixtureFolders, fixtureReadme, fixtures, readFixture } from './support/fixtures.ts';
-import { allLayers, strayChildren, tilingProblems } from './support/layers.ts';
+import { silentUnknowns, strayChildren, tilingProblems } from './support/layers.ts';
 import { randomFrom } from './support/random.ts';
 
 const formatOf = (id: string) => formats.find((format) => format.id === id);
 
 /** Everything that must hold for any input at all. */
 function expectWellFormed(result: Inspection): void {
-  const layers = allLayers(result.root as NonNullable<Inspection['root']>);
+  const layers = allLayers(result.root);
   expect(layers.flatMap(tilingProblems)).toEqual([]);
   expect(layers.flatMap(strayChildren)).toEqual([]);
+  expect(layers.flatMap(silentUnknowns)).toEqual([]);
   for (const entry of result.findings) expect(entry.length).toBeGreaterThanOrEqual(0);
 }
 
@@ -67,7 +69,7 @@ describe.each(fixtures.map((fixture) => [`${fixture.format}/${fixture.file}`, fi
     if (fixture.code === undefined) {
       expect(result.findings.filter((entry) => entry.severity !== 'note')).toEqual([]);
       expect(result.status).toBe('sound');
-      const ids = allLayers(result.root as NonNullable<Inspection['root']>).map((layer) => layer.format);
+      const ids = allLayers(result.root).map((layer) => layer.format);
       if (appended) expect(ids.slice(1)).toContain(fixture.format);
       else expect(ids[0]).toBe(fixture.format);
     } else {

@@ -103,7 +103,7 @@ describe('lzma', () => {
 
   test('a bare kernel in front of a squashfs ends where its stream ends', async () => {
     const { root } = await inspect(fixture('flash-slice', 'sound-bare-lzma.bin'));
-    expect(root?.children.map(({ format, offset, length }) => [format, offset, length])).toEqual([
+    expect(root.children.map(({ format, offset, length }) => [format, offset, length])).toEqual([
       ['lzma', 0, 13295],
       ['squashfs', 13295, 5762],
       ['eof-mark', 21487, 4],

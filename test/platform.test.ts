@@ -85,6 +85,18 @@ describe('both platforms', () => {
     );
   });
 
+  test('latin1() agrees for all byte values, and toBytes() reverses it', () => {
+    fc.assert(
+      fc.property(bytesUpTo(20_000), (bytes) => {
+        expect(web.latin1(bytes)).toBe(node.latin1(bytes));
+        expect(toBytes(node.latin1(bytes))).toEqual(bytes);
+      }),
+      runs,
+    );
+    const all = Uint8Array.from({ length: 256 }, (_, value) => value);
+    expect([...web.latin1(all)].map((character) => character.charCodeAt(0))).toEqual([...all]);
+  });
+
   test.each(algorithms)('digest() %s agrees for any parts', (algorithm) => {
     fc.assert(
       fc.property(fc.array(bytesUpTo(300), { maxLength: 4 }), (parts) => {

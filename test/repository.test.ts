@@ -9,6 +9,7 @@ import manifest from '../package.json' with { type: 'json' };
 import { errorKinds } from '../src/core/errors.ts';
 import { findingKinds, formats } from '../src/index.ts';
 import { version } from '../src/version.ts';
+import { owimg } from './support/console.ts';
 import { shared } from './support/shared.ts';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
@@ -40,6 +41,14 @@ test('codes are kebab-case and hints end as sentences do', () => {
 });
 
 test('the package names the Node version that CI runs at least', () => expect(manifest.engines.node).toBe('>=20.19'));
+
+test('the README shows what the command prints', async () => {
+  const readme = read('README.md');
+  const examples = [...readme.matchAll(/^\$ npx owimg inspect (fixtures\S+)\n([\s\S]*?)\n(?:…\n)?```$/gm)];
+  expect(examples.length).toBeGreaterThan(1);
+  for (const [, path, shown] of examples) expect((await owimg(['inspect', path as string])).out).toContain(shown);
+  expect(readme).toContain(`${formats.length} formats,`);
+});
 
 test('the pages that are made from tables are fresh', () => {
   execFileSync(process.execPath, ['--import', 'tsx', 'scripts/docs.ts', '--check'], { cwd: root, stdio: 'pipe' });

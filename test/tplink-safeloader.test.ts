@@ -37,7 +37,7 @@ test('tplink-safeloader.parse() reads the devices of the support list, each wher
 });
 
 test('tplink-safeloader.parse() reads partitions, flash layout and versions', async () => {
-  const field = async (bytes: Uint8Array, name: string) => (await inspect(bytes)).root?.fields.find((entry) => entry.name === name);
+  const field = async (bytes: Uint8Array, name: string) => (await inspect(bytes)).root.fields.find((entry) => entry.name === name);
   expect(await field(archerC7, 'partition.os-image')).toMatchObject({ value: 'base 0x1227 size 0x33ef', meaning: 'at 0x223b' });
   expect(await field(archerC7, 'softVersion')).toMatchObject({ value: 'soft_ver:7.0.0' });
   expect(await field(archerC7, 'extraPara')).toMatchObject({ value: '0100', offset: 87606, length: 2 });
@@ -90,7 +90,7 @@ describe("TP-Link's own images", () => {
   test('cloud header', async () => {
     const { root, status } = await inspect(build({ vendorArea: toBytes('fw-type:Cloud\nver:1'), partitions }));
     expect(status).toBe('sound');
-    expect(root?.fields.find(({ name }) => name === 'headerType')?.value).toBe('cloud');
+    expect(root.fields.find(({ name }) => name === 'headerType')?.value).toBe('cloud');
   });
 
   test('qNew header: length behind the MD5, 60 bytes more, nothing to check the MD5 against', async () => {
@@ -100,16 +100,16 @@ describe("TP-Link's own images", () => {
     image.set(toBytes('?NEW'), 20);
     image.set(payload, 0x1050);
     const { root, status, identities, format } = await inspect(image);
-    expect([format, status, root?.length]).toEqual(['tplink-safeloader', 'sound', image.length]);
-    expect(root?.checks).toMatchObject([{ ok: null, covers: [{ offset: 0, length: 16 }] }]);
+    expect([format, status, root.length]).toEqual(['tplink-safeloader', 'sound', image.length]);
+    expect(root.checks).toMatchObject([{ ok: null, covers: [{ offset: 0, length: 16 }] }]);
     expect(identities[0]).toMatchObject({ value: 'CPE210(TP-LINK|UN|N300-2):1.0' });
-    expect(root?.children.map(({ label, offset }) => [label, offset])).toContainEqual(['file-system', 21768 + 60]);
+    expect(root.children.map(({ label, offset }) => [label, offset])).toContainEqual(['file-system', 21768 + 60]);
   });
 
   test('a signature of 128 bytes behind the image is no garbage', async () => {
     const signature = Uint8Array.from({ length: 128 }, (_, index) => index);
     const { root, status, findings } = await inspect(build({ partitions, signature }));
-    expect([status, root?.checks[0]?.ok]).toEqual(['sound', true]);
+    expect([status, root.checks[0]?.ok]).toEqual(['sound', true]);
     expect(findings.map(({ code, offset, length }) => [code, offset, length])).toEqual([['signature-unverified', 87308, 128]]);
   });
 });
@@ -120,7 +120,7 @@ test('tplink-safeloader.parse() reads the partitions behind a line that is damag
     ['image-checksum-mismatch', 4],
     ['structure-invalid', 4116],
   ]);
-  expect(root?.children.map(({ format }) => format)).toContain('squashfs');
+  expect(root.children.map(({ format }) => format)).toContain('squashfs');
 });
 
 test('tplink-safeloader.parse() names a partition that lies in another one', async () => {

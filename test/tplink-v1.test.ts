@@ -43,8 +43,8 @@ test('tplink-v1.parse() reads kernel, root file system, marks and hardware id', 
   const { root, identities, kind } = await inspect(sysupgrade);
   expect(kind).toBe('sysupgrade');
   expect(identities).toEqual([{ source: 'tplink-v1.hwid', value: '0x08410009', offset: 64 }]);
-  expect(root?.checks[0]).toMatchObject({ ok: true, expected: '0aedfe48f4650b9b92d3955c71b958a8', covers: [{ offset: 0, length: 65540 }] });
-  expect(root?.children.map(({ format, offset }) => [format, offset])).toEqual([
+  expect(root.checks[0]).toMatchObject({ ok: true, expected: '0aedfe48f4650b9b92d3955c71b958a8', covers: [{ offset: 0, length: 65540 }] });
+  expect(root.children.map(({ format, offset }) => [format, offset])).toEqual([
     ['lzma', 512],
     ['squashfs', 13808],
     ['eof-mark', 20480],
@@ -53,12 +53,12 @@ test('tplink-v1.parse() reads kernel, root file system, marks and hardware id', 
 
 test('tplink-v1.parse() takes the MD5 of a kernel-only header as absent', async () => {
   const { root, status, kind } = await inspect(fixture('sound-kernel-only.bin'));
-  expect([kind, status, root?.checks[0]?.ok]).toEqual(['kernel', 'sound', null]);
+  expect([kind, status, root.checks[0]?.ok]).toEqual(['kernel', 'sound', null]);
 });
 
 test('tplink-v1.parse() finds the length of an image that others follow', async () => {
   const { root, findings, status } = await inspect(new Uint8Array([...sysupgrade, ...toBytes('appended by somebody')]));
-  expect(root?.checks[0]).toMatchObject({ ok: true, covers: [{ offset: 0, length: 65540 }] });
+  expect(root.checks[0]).toMatchObject({ ok: true, covers: [{ offset: 0, length: 65540 }] });
   expect(findings.map(({ code, offset }) => [code, offset])).toEqual([['data-trailing', 65540]]);
   expect(status).toBe('doubtful');
 });
@@ -67,7 +67,7 @@ test('tplink-v1.parse() finds the root file system behind the kernel where an ol
   const old = build({ ...input({ stripped: true }), rootfsOffset: 0x1000 });
   const { root, status } = await inspect(old);
   expect(status).toBe('sound');
-  expect(root?.children[1]).toMatchObject({ format: 'squashfs', offset: 13808 });
+  expect(root.children[1]).toMatchObject({ format: 'squashfs', offset: 13808 });
 });
 
 describe('tplink-v1.build() makes the bytes of mktplinkfw', () => {
@@ -107,14 +107,14 @@ describe('an image with a boot loader', () => {
     const { root, status, findings, kind } = await inspect(outer);
     expect([status, kind]).toEqual(['sound', 'factory']);
     expect(findings.map(({ code, offset, length }) => [code, offset, length])).toEqual([['bootloader-inside', 512, 4096]]);
-    expect(root?.children[0]).toMatchObject({ format: 'tplink-v1', label: 'firmware', offset: 0x20200, checks: [{ ok: true }] });
+    expect(root.children[0]).toMatchObject({ format: 'tplink-v1', label: 'firmware', offset: 0x20200, checks: [{ ok: true }] });
   });
 
   test('a damaged boot loader fails only the outer MD5', async () => {
     const damaged = outer.slice();
     damaged[1000] = 0;
     const { root, status } = await inspect(damaged);
-    expect([status, root?.checks[0]?.ok, root?.children[0]?.checks[0]?.ok]).toEqual(['broken', false, true]);
+    expect([status, root.checks[0]?.ok, root.children[0]?.checks[0]?.ok]).toEqual(['broken', false, true]);
   });
 });
 

@@ -38,7 +38,7 @@ test('tplink-v2.parse() reads the header in front of a bare kernel, which has an
   const { root, kind, identities } = await inspect(fixture('sound-version-3-kernel-only.bin'));
   expect(kind).toBe('kernel');
   expect(identities).toEqual([{ source: 'tplink-v2.hwid', value: '0x0c200004', offset: 52 }]);
-  expect(root?.checks[0]).toMatchObject({ ok: true, expected: 'df58928205232ac49c7a80d77a8953b4', covers: [{ offset: 0, length: 13807 }] });
+  expect(root.checks[0]).toMatchObject({ ok: true, expected: 'df58928205232ac49c7a80d77a8953b4', covers: [{ offset: 0, length: 13807 }] });
 });
 
 describe('tplink-v2.build() makes the bytes of mktplinkfw2', () => {
@@ -58,7 +58,7 @@ test('tplink-v2.parse() takes an MD5 of zeros as absent', async () => {
   const unsealed = fixture('sound-version-3-kernel-only.bin').slice();
   unsealed.fill(0, 64, 80);
   const { root, status } = await inspect(unsealed);
-  expect([status, root?.checks[0]?.ok]).toEqual(['sound', null]);
+  expect([status, root.checks[0]?.ok]).toEqual(['sound', null]);
 });
 
 test('tplink-v2.parse() covers only what begins with the header in a recovery file', async () => {
@@ -67,8 +67,8 @@ test('tplink-v2.parse() covers only what begins with the header in a recovery fi
   recovery.set(factory, 0x20000);
   const { root, kind, status, identities } = await inspect(recovery);
   expect([kind, status]).toEqual(['recovery', 'sound']);
-  expect(root?.regions[0]).toMatchObject({ kind: 'padding', offset: 0, length: 0x20000 });
-  expect(root?.children[0]).toMatchObject({ format: 'tplink-v2', checks: [{ ok: true, covers: [{ offset: 0x20000, length: 0x3d0000 }] }] });
+  expect(root.regions[0]).toMatchObject({ kind: 'padding', offset: 0, length: 0x20000 });
+  expect(root.children[0]).toMatchObject({ format: 'tplink-v2', checks: [{ ok: true, covers: [{ offset: 0x20000, length: 0x3d0000 }] }] });
   expect(identities[0]?.offset).toBe(0x20000 + 52);
 });
 
@@ -85,7 +85,7 @@ describe('an image with a boot loader', () => {
     expect([status, kind]).toEqual(['sound', 'factory']);
     expect(findings.map(({ code, offset, length }) => [code, offset, length])).toEqual([['bootloader-inside', 512, 4096]]);
     expect(findings[0]?.message).toContain('begins 66048 (0x10200) bytes behind');
-    expect(root?.children[0]).toMatchObject({ format: 'tplink-v2', label: 'firmware', offset: 66048, checks: [{ ok: true }] });
+    expect(root.children[0]).toMatchObject({ format: 'tplink-v2', label: 'firmware', offset: 66048, checks: [{ ok: true }] });
     expect(identities.map(({ offset }) => offset).sort((a, b) => a - b)).toEqual([52, 66100]);
   });
 
@@ -99,7 +99,7 @@ describe('an image with a boot loader', () => {
       const damaged = outer.slice();
       damaged[offset] = (damaged[offset] as number) ^ 1;
       const { root } = await inspect(damaged);
-      return [root?.checks[0]?.ok, root?.children[0]?.checks[0]?.ok];
+      return [root.checks[0]?.ok, root.children[0]?.checks[0]?.ok];
     };
     expect(await md5s(1000)).toEqual([false, true]);
     expect(await md5s(70000)).toEqual([false, false]);

@@ -53,7 +53,7 @@ test('ubi.parse() finds the headers of NOR flash, where they stand side by side'
 
 test('ubi.parse() says where a gathered volume lies in the file, and checks inside of it cover those bytes', async () => {
   const { root, coverage } = await inspect(fixture('sound-static-volume.ubi'));
-  const kernel = root?.children.find((layer) => layer.label === 'kernel');
+  const kernel = root.children.find((layer) => layer.label === 'kernel');
   expect(kernel).toMatchObject({ format: 'uimage', offset: 0, length: 5064 });
   expect(kernel?.source).toEqual({
     how: 'gathered',

@@ -11,10 +11,10 @@ import { trx } from '../formats/trx.ts';
 import { netgearSum } from '../src/core/checksums.ts';
 import type { AnyFormat } from '../src/core/format.ts';
 import { hexBytes, toBytes } from '../src/core/hex.ts';
+import { allLayers } from '../src/core/layers.ts';
 import { Budget } from '../src/core/limits.ts';
 import { type Inspection, inspect } from '../src/index.ts';
 import { fixtures, readFixture } from './support/fixtures.ts';
-import { allLayers } from './support/layers.ts';
 
 function fixture(path: string): Uint8Array {
   const found = fixtures.find(({ format, file }) => `${format}/${file}` === path);
@@ -22,8 +22,8 @@ function fixture(path: string): Uint8Array {
   return readFixture(found);
 }
 
-const fieldsOf = (result: Inspection): Record<string, unknown> => Object.fromEntries(result.root?.fields.map(({ name, value }) => [name, value]) ?? []);
-const layersOf = (result: Inspection): string[] => allLayers(result.root as NonNullable<Inspection['root']>).map(({ format, offset }) => `${format}@${offset}`);
+const fieldsOf = (result: Inspection): Record<string, unknown> => Object.fromEntries(result.root.fields.map(({ name, value }) => [name, value]) ?? []);
+const layersOf = (result: Inspection): string[] => allLayers(result.root).map(({ format, offset }) => `${format}@${offset}`);
 const kernel = fixture('netgear-chk/sound-kernel-and-rootfs.chk').subarray(58, 58 + 13359);
 const context = { unpack: false, deep: false, budget: new Budget() };
 const build = (format: AnyFormat, input: unknown): Uint8Array => (format.build as (input: unknown) => Uint8Array)(input);
@@ -100,12 +100,12 @@ describe('asus-trx', () => {
     const result = await inspect(fixture('asus-trx/sound-rt-ac68u.trx'));
     expect(layersOf(result)).toContain('asus-trx@20416');
     expect(result.identities).toEqual([{ source: 'asus-trx.productId', value: 'RT-AC68U', offset: 20420 }]);
-    expect(result.root?.children.at(-1)?.fields[0]?.value).toBe('3.0.0.4');
+    expect(result.root.children.at(-1)?.fields[0]?.value).toBe('3.0.0.4');
   });
 
   test('is no trailer: a TRX keeps its own length and coverage', async () => {
     const { root, coverage } = await inspect(fixture('asus-trx/sound-rt-ac68u.trx'));
-    expect(root?.length).toBe(20480);
+    expect(root.length).toBe(20480);
     expect(coverage.checked).toBeGreaterThan(0.99);
   });
 
@@ -143,7 +143,7 @@ describe('netgear-chk', () => {
   test('parse() reads a kernel and a root file system, each with its sum', async () => {
     const result = await inspect(fixture('netgear-chk/sound-kernel-and-rootfs.chk'));
     expect(fieldsOf(result)).toMatchObject({ headerLength: 58, region: 2, version: '99.99.99.99.99.99.99', kernelLength: 13359, rootfsLength: 8196 });
-    expect(result.root?.checks.map(({ name, expected, ok }) => [name, expected, ok])).toEqual([
+    expect(result.root.checks.map(({ name, expected, ok }) => [name, expected, ok])).toEqual([
       ['kernel-checksum', '0x2954e404', true],
       ['rootfs-checksum', '0x393129cb', true],
       ['image-checksum', '0x8f160dd0', true],
@@ -213,7 +213,7 @@ describe('seama', () => {
         { source: 'seama.dev', value: '/dev/mtdblock/1', offset: 84 },
       ]),
     );
-    expect(result.root?.children[0]?.checks[0]).toMatchObject({ name: 'md5', expected: '7220f4770cb5381c5adf30f40a251492', ok: true });
+    expect(result.root.children[0]?.checks[0]).toMatchObject({ name: 'md5', expected: '7220f4770cb5381c5adf30f40a251492', ok: true });
   });
 
   test('an entity by itself is what lies in flash, not what the vendor takes', async () => {
@@ -257,7 +257,7 @@ describe('chdr', () => {
   test('parse() reads the length and what the checksum covers', async () => {
     const result = await inspect(fixture('chdr/sound-kernel-and-rootfs.bin'));
     expect(fieldsOf(result)).toEqual({ magic: 'CHDR', length: 24596, checksum: '0x64e0e416', reserved: 1 });
-    expect(result.root?.checks[0]?.covers).toEqual([{ offset: 8, length: 24588 }]);
+    expect(result.root.checks[0]?.covers).toEqual([{ offset: 8, length: 24588 }]);
     expect(layersOf(result)).toContain('uimage@16');
   });
 

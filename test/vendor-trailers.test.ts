@@ -6,9 +6,9 @@ import { linksysFooter } from '../formats/linksys-footer.ts';
 import { znbgTrailer } from '../formats/znbg-trailer.ts';
 import type { AnyFormat } from '../src/core/format.ts';
 import { latin1 } from '../src/core/hex.ts';
+import { allLayers } from '../src/core/layers.ts';
 import { inspect } from '../src/index.ts';
 import { fixtures, readFixture } from './support/fixtures.ts';
-import { allLayers } from './support/layers.ts';
 
 function fixture(path: string): Uint8Array {
   const found = fixtures.find(({ format, file }) => `${format}/${file}` === path);
@@ -91,7 +91,7 @@ test('znbgTrailer.build() refuses what has no room', () => {
 test('znbgTrailer.parse() reads the device id and the version', async () => {
   const { identities, root } = await inspect(fixture('znbg-trailer/sound-kap-630.bin'));
   expect(identities).toContainEqual({ source: 'znbg-trailer.deviceId', value: '0x00810630', offset: 24584 });
-  const trailer = root?.children.find(({ format }) => format === 'znbg-trailer');
+  const trailer = root.children.find(({ format }) => format === 'znbg-trailer');
   expect(trailer?.fields.map(({ name, value, offset }) => [name, value, offset])).toEqual([
     ['magic', 'ZNBG', 24580],
     ['deviceId', '0x00810630', 24584],

@@ -82,12 +82,12 @@ export function auditImage(subject: AuditSubject, context: Context): AuditRecord
   const { inspection, listed, path, name, length, sha256 } = subject;
   const device = deviceOf(subject, context);
   const findings: Finding[] = [...listFindings(subject), ...inspection.findings.filter(({ severity }) => severity !== 'note')];
-  const metadata = inspection.root === null ? undefined : readMetadata(inspection.root);
+  const metadata = readMetadata(inspection.root);
   const wanted = routeOf(listed?.type, inspection.kind);
   let checked: Checked | undefined;
   if (device !== undefined || listed?.profile === undefined) {
     // The next release may have another compat version than the facts: an image is upgraded to from its own kind.
-    checked = checkWith(inspection, length, context, { device, name, running: { compatVersion: metadata?.compatVersion } });
+    checked = checkWith(inspection, length, context, { device, name, running: { compatVersion: metadata.compatVersion } });
   } else {
     findings.push({ ...finding('profile-unknown', { offset: 0, length: 0 }, { profile: listed.profile }), layer: '' });
   }
@@ -95,7 +95,7 @@ export function auditImage(subject: AuditSubject, context: Context): AuditRecord
   const route = both && wanted === 'stock' ? 'sysupgrade' : wanted;
   const verdict = checked?.verdicts.find((entry) => entry.route === route);
   if (verdict !== undefined) findings.push(...verdict.findings);
-  if (device !== undefined && inspection.root !== null && inspection.kind !== 'unknown') {
+  if (device !== undefined && inspection.kind !== 'unknown') {
     findings.push(...kernelFindings(new Subject(inspection, length, name, device, {}, context)));
   }
   return {
@@ -107,8 +107,8 @@ export function auditImage(subject: AuditSubject, context: Context): AuditRecord
     status: inspection.status,
     target: subject.target ?? device?.target ?? null,
     profile: listed?.profile ?? checked?.device?.profile ?? null,
-    boards: metadata?.supported ?? [],
-    compatVersion: metadata?.state === 'present' ? metadata.compatVersion : null,
+    boards: metadata.supported ?? [],
+    compatVersion: metadata.state === 'present' ? metadata.compatVersion : null,
     verdict: verdict === undefined ? null : { route: verdict.route, outcome: verdict.outcome, reason: verdict.reason },
     findings,
     error: null,

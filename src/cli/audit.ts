@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import type { Command } from '@commander-js/extra-typings';
+import { type Command, Option } from '@commander-js/extra-typings';
 import type { AuditRecord } from '../audit/image.ts';
 import { OwimgError } from '../core/errors.ts';
 import { finding } from '../core/findings.ts';
@@ -14,6 +14,7 @@ import { version } from '../version.ts';
 import type { AuditJob } from './audit-worker.ts';
 import type { Console } from './console.ts';
 import { Progress } from './progress.ts';
+import { type OutputFormat, outputFormats, wantedReports, writeReports } from './reports.ts';
 
 const tool = { name: 'owimg', version };
 
@@ -23,9 +24,13 @@ interface AuditFlags {
   readonly cache?: string | undefined;
   readonly jobs?: string | undefined;
   readonly deep?: true | undefined;
+  readonly format?: OutputFormat | undefined;
+  readonly report?: string[] | undefined;
   readonly json?: true | undefined;
   readonly ndjson?: true | undefined;
 }
+
+type ReportFlags = Pick<AuditFlags, 'format' | 'report' | 'json' | 'ndjson'>;
 
 interface Shard {
   readonly index: number;
@@ -93,10 +98,13 @@ function bar(done: number, total: number): string {
   return `[${'#'.repeat(filled)}${'-'.repeat(width - filled)}]`;
 }
 
-async function report(records: readonly AuditRecord[], flags: Pick<AuditFlags, 'json' | 'ndjson'>, io: Console): Promise<number> {
+async function report(records: readonly AuditRecord[], flags: ReportFlags, io: Console): Promise<number> {
+  const wanted = wantedReports(flags.format, flags.json === true, flags.report ?? []);
+  const { auditedFile } = await import('../report/ci.ts');
+  await writeReports(wanted, records.map(auditedFile), tool, io);
   if (flags.ndjson === true) for (const record of records) io.out(`${JSON.stringify({ schemaVersion, tool, ...record })}\n`);
-  else if (flags.json === true) io.out(`${JSON.stringify({ schemaVersion, tool, images: records }, null, 2)}\n`);
-  else {
+  else if (wanted.format === 'json') io.out(`${JSON.stringify({ schemaVersion, tool, images: records }, null, 2)}\n`);
+  else if (wanted.format === 'text') {
     const { renderAuditText } = await import('../report/audit-text.ts');
     io.out(renderAuditText(records, { columns: io.columns, colour: io.colour }));
   }
@@ -145,7 +153,7 @@ async function readRecords(path: string): Promise<AuditRecord[]> {
     });
 }
 
-async function runMerge(paths: readonly string[], flags: Pick<AuditFlags, 'json' | 'ndjson'>, io: Console): Promise<number> {
+async function runMerge(paths: readonly string[], flags: ReportFlags, io: Console): Promise<number> {
   const records: AuditRecord[] = [];
   for (const path of paths) records.push(...(await readRecords(path)));
   const { withClaims } = await import('../audit/build.ts');
@@ -164,6 +172,8 @@ export function addAudit(program: Command, io: Console, done: (status: number) =
     .option('--cache <dir>', 'keep what was found, by content; unchanged images are not looked into again')
     .option('--jobs <n>', 'how many files at once (as many as there are cores)')
     .option('--deep', 'unpack kernels too and find their device trees')
+    .addOption(new Option('-f, --format <format>', 'what to print').choices(outputFormats))
+    .option('--report <format=file...>', 'also write a report: junit=FILE, sarif=FILE, summary=FILE')
     .option('--json', 'one JSON object (docs/schema/audit.schema.json)')
     .option('--ndjson', 'one JSON object a line, for owimg report merge')
     .addHelpText('after', '\nExit status: 0 nothing found, 1 a problem, 2 wrong use, 3 cannot tell, 4 not readable\n\nExample: owimg audit bin/targets')
@@ -174,6 +184,8 @@ export function addAudit(program: Command, io: Console, done: (status: number) =
     .command('merge')
     .description('one report from the pieces of several shards')
     .argument('<file...>', 'files that owimg audit --ndjson has written')
+    .addOption(new Option('-f, --format <format>', 'what to print').choices(outputFormats))
+    .option('--report <format=file...>', 'also write a report: junit=FILE, sarif=FILE, summary=FILE')
     .option('--json', 'one JSON object')
     .option('--ndjson', 'one JSON object a line')
     .action(async (paths, flags) => done(await runMerge(paths, flags, io)));

@@ -8,12 +8,14 @@ import type { Device, DeviceFacts } from '../devices/facts.ts';
 import { inspect } from '../index.ts';
 import { readFile } from '../io/read-file.ts';
 import type { CheckResult } from '../report/check-json.ts';
+import { type CiFile, checkedFile } from '../report/ci.ts';
 import { checkExitCode, exitCode, worstCode } from '../report/exit-code.ts';
 import type { Context, Running } from '../routes/subject.ts';
 import { type Route, routes } from '../routes/verdict.ts';
 import { version } from '../version.ts';
 import type { Console } from './console.ts';
 import { Progress } from './progress.ts';
+import { type OutputFormat, outputFormats, wantedReports, writeReports } from './reports.ts';
 
 const tool = { name: 'owimg', version };
 
@@ -25,6 +27,8 @@ interface CheckFlags {
   readonly signedOnly?: true | undefined;
   readonly region?: string | undefined;
   readonly stock?: string | undefined;
+  readonly format?: OutputFormat | undefined;
+  readonly report?: string[] | undefined;
   readonly json?: true | undefined;
   readonly ndjson?: true | undefined;
 }
@@ -62,6 +66,8 @@ async function checkFile(path: string, { context, device, running }: Asked, prog
 
 async function run(paths: readonly string[], flags: CheckFlags, io: Console): Promise<number> {
   if (flags.json === true && flags.ndjson === true) throw new OwimgError('bad-usage', 'Cannot print --json and --ndjson at once', 'Choose one of them.');
+  const wanted = wantedReports(flags.format, flags.json === true, flags.report ?? []);
+  const forCi = wanted.files.length > 0 || (wanted.format !== 'text' && wanted.format !== 'json');
   if (flags.compat !== undefined && !/^\d+\.\d+$/.test(flags.compat)) {
     throw new OwimgError('bad-usage', `Cannot use "${flags.compat}" as a compat version: expected two numbers, as 1.1`);
   }
@@ -83,22 +89,25 @@ async function run(paths: readonly string[], flags: CheckFlags, io: Console): Pr
   const context = checkContext(formats, facts);
   const progress = new Progress(io);
   const results: CheckResult[] = [];
+  const files: CiFile[] = [];
   const codes: number[] = [];
   for (const [index, path] of paths.entries()) {
     progress.step(paths.length > 1 ? `reading ${path} (${index + 1} of ${paths.length})` : `reading ${path}`);
     const result = await checkFile(path, { context, device, running }, progress);
     progress.clear();
-    if (flags.json === true) results.push(result);
+    if (wanted.format === 'json') results.push(result);
+    if (forCi) files.push(checkedFile(result, flags.route));
     if ('error' in result) codes.push(exitCode([result]));
     else codes.push(checkExitCode({ ...result.inspection, verdicts: result.checked.verdicts }, flags.route));
     if (flags.ndjson === true) io.out(`${JSON.stringify(checkJson(result, tool))}\n`);
     else if ('error' in result) io.err(`owimg: ${result.error.message}\n       ${result.error.hint}\n`);
-    else if (flags.json !== true) {
+    else if (wanted.format === 'text') {
       const { renderCheckText } = await import('../report/check-text.ts');
       io.out(`${index > 0 ? '\n' : ''}${renderCheckText(result, { columns: io.columns, colour: io.colour }, flags.route)}`);
     }
   }
-  if (flags.json === true) {
+  await writeReports(wanted, files, tool, io);
+  if (wanted.format === 'json') {
     const objects = results.map((result) => checkJson(result, tool));
     io.out(`${JSON.stringify(objects.length === 1 ? objects[0] : objects, null, 2)}\n`);
   }
@@ -118,6 +127,8 @@ export function addCheck(program: Command, io: Console, done: (status: number) =
     .option('--signed-only', 'the running system takes signed images only')
     .option('--region <xx>', 'the region that the device was sold for: EU, US')
     .option('--stock <version>', 'version of the vendor firmware on the device')
+    .addOption(new Option('-f, --format <format>', 'what to print').choices(outputFormats))
+    .option('--report <format=file...>', 'also write a report: junit=FILE, sarif=FILE, summary=FILE')
     .option('--json', 'one JSON object, an array for several files (docs/schema/check.schema.json)')
     .option('--ndjson', 'one JSON object a line')
     .addHelpText(

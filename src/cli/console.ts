@@ -1,4 +1,5 @@
 /** The terminal as the commands see it, so that tests can hand them another one. */
+import { harmless } from '../report/words.ts';
 
 export interface Console {
   /** Results. */
@@ -10,6 +11,11 @@ export interface Console {
   readonly colour: boolean;
   /** `err` goes to a person who watches. */
   readonly interactive: boolean;
+}
+
+/** What went wrong, and what to do about it. */
+export function sayError(io: Console, { message, hint }: { readonly message: string; readonly hint: string }): void {
+  io.err(`owimg: ${harmless(message)}\n       ${hint}\n`);
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;

@@ -4,7 +4,7 @@ import { errorKinds, OwimgError } from '../core/errors.ts';
 import { version } from '../version.ts';
 import { addAudit } from './audit.ts';
 import { addCheck } from './check.ts';
-import type { Console } from './console.ts';
+import { type Console, sayError } from './console.ts';
 import { addDevices } from './devices.ts';
 import { addExplain } from './explain.ts';
 import { addFormats } from './formats.ts';
@@ -25,7 +25,11 @@ export async function main(args: readonly string[], io: Console): Promise<number
     .description('Know before you flash: what a router firmware image is, and whether every byte of it is right.')
     .version(version, '--version')
     .helpOption('-h, --help')
-    .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.err(text) })
+    .configureOutput({
+      writeOut: (text) => io.out(text),
+      writeErr: (text) => io.err(text),
+      outputError: (text, write) => write(text.replace(/^error: /, 'owimg: ')),
+    })
     .configureHelp({ helpWidth: io.columns })
     .showHelpAfterError('See owimg --help.')
     .exitOverride();
@@ -43,7 +47,7 @@ export async function main(args: readonly string[], io: Console): Promise<number
     // Help and version are "errors" of commander with exit code 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : errorKinds['bad-usage'].exit;
     if (!(error instanceof OwimgError)) throw error;
-    io.err(`owimg: ${error.message}\n       ${error.hint}\n`);
+    sayError(io, error);
     return errorKinds[error.code].exit;
   }
 }

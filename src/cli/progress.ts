@@ -1,4 +1,5 @@
 /** One line on a person's terminal that says what takes so long; nothing in a pipe, nothing for quick work. */
+import { harmless } from '../report/words.ts';
 import type { Console } from './console.ts';
 
 const moment = 400;
@@ -12,10 +13,12 @@ export class Progress {
     this.#io = io;
   }
 
-  step(text: string): void {
-    if (!this.#io.interactive || performance.now() - this.#started < moment) return;
-    const line = text.length > this.#io.columns - 4 ? `${text.slice(0, this.#io.columns - 5)}…` : text;
-    this.#io.err(`\r\x1b[K${line} …`);
+  /** `slow`: what comes now will take long, and nothing can be said meanwhile. */
+  step(text: string, slow = false): void {
+    if (!this.#io.interactive || (!slow && performance.now() - this.#started < moment)) return;
+    const plain = harmless(text);
+    const room = this.#io.columns - 3;
+    this.#io.err(`\r\x1b[K${plain.length > room ? plain.slice(0, room) : plain} …`);
     this.#shown = true;
   }
 

@@ -1,6 +1,6 @@
 /** The only error class. Damage in an image is never an error: that is a finding. */
 
-/** Exit statuses of the command line, see docs/exit-codes.md. */
+/** Exit statuses of the command line: the README lists what they mean. */
 export const errorKinds = {
   'bad-usage': { exit: 2, hint: 'See owimg --help.', why: 'The command line was not understood, so nothing was read or done.' },
   'member-needed': {

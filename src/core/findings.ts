@@ -4,7 +4,7 @@
  * A code is kebab-case, noun first, and never changes once released; the words may. Formats and the engine
  * choose a code and give its arguments; the sentences are made here and nowhere else.
  */
-import { hexBytes, hexOffset, printable } from './hex.ts';
+import { bytesText, hexBytes, hexOffset, printable } from './hex.ts';
 import type { Range, Severity } from './types.ts';
 
 type Arguments = Readonly<Record<string, string | number>>;
@@ -28,6 +28,12 @@ interface Mismatch extends Record<string, string> {
   expected: string;
   actual: string;
 }
+
+/** `1 byte is`, `2 bytes are`. */
+const number = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
+
+const nobodyUnderstands = (a: { length: number; found: string }): string =>
+  a.length === 1 ? `Nobody understands this byte: ${a.found}` : `Nobody understands these ${a.length} bytes; they begin with ${a.found}`;
 
 const again = 'Download or build the file again and compare its SHA-256 with the published one.';
 
@@ -87,7 +93,8 @@ export const findingKinds = {
   'length-beyond-end': kind<{ field: string; claimed: number; available: number; missing: number }>(
     'error',
     'A length reaches beyond the end',
-    (a) => `Cannot read all of ${a.field}: it should have ${a.claimed} bytes but only ${a.available} are left, ${a.missing} are missing`,
+    (a) =>
+      `Cannot read all of ${a.field}: it should have ${bytesText(a.claimed)} but only ${number(a.available, 'is', 'are')} left, ${number(a.missing, 'is', 'are')} missing`,
     `The file is cut off, or the length is damaged. ${again}`,
     'Whoever follows the header reads bytes that are not there: the flash would hold half a system.',
   ),
@@ -101,7 +108,7 @@ export const findingKinds = {
   'header-truncated': kind<{ what: string; length: number; available: number }>(
     'error',
     'The file ends inside a header',
-    (a) => `Cannot read ${a.what} of ${a.length} bytes: only ${a.available} are left`,
+    (a) => `Cannot read ${a.what} of ${bytesText(a.length)}: only ${number(a.available, 'is', 'are')} left`,
     `The file is cut off. ${again}`,
     'Without a whole header nothing behind it can be found.',
   ),
@@ -116,7 +123,7 @@ export const findingKinds = {
     'error',
     'A magic number is wrong',
     (a) => `The magic number of ${a.what} is wrong: expected ${a.expected}, found ${a.actual}, while all that follows fits`,
-    'No boot loader will recognise this ("Bad Magic Number"). The file is damaged or its bytes were swapped. Do not flash it.',
+    'Whatever reads it on the device (a boot loader, sysupgrade, the vendor page) will not recognise it; U-Boot says "Bad Magic Number". The file is damaged or its bytes were swapped. Do not flash it.',
     'The first bytes (the magic number) are how every boot loader and every page recognises its format. One wrong bit is enough to be refused.',
   ),
   'magic-unusual': kind<{ what: string; actual: string }>(
@@ -164,14 +171,29 @@ export const findingKinds = {
   'data-unknown': kind<{ length: number; found: string }>(
     'warning',
     'Bytes that no format explains',
-    (a) => `Nobody understands these ${a.length} bytes; they begin with ${a.found}`,
-    undefined,
+    nobodyUnderstands,
+    'They may be a part that owimg does not know, or damage: no check of owimg speaks for them. Compare the SHA-256 of the file with the published one.',
     'These bytes belong to a part that owimg does not know, or to none. No checksum that owimg computed covers them.',
+  ),
+  'data-unexplained': kind<{ length: number; found: string }>(
+    'note',
+    'Bytes inside of a layer that no format explains',
+    nobodyUnderstands,
+    undefined,
+    'The layer around these bytes is understood and whole; vendors keep dates, names and tables of their own in such places.',
+  ),
+  'data-prepended': kind<{ length: number; what: string }>(
+    'note',
+    'Bytes were put in front of a finished image',
+    (a) =>
+      `${number(a.length, 'byte was', 'bytes were')} put in front after the image was finished: the checksum of what is appended (${a.what}) is right for what follows`,
+    'A vendor\'s header, which the boot loader or the vendor page takes off. sysupgrade does not, and would say "Image metadata not present".',
+    'The checksum of what was appended last proves that the image was finished before something was put in front of it.',
   ),
   'data-trailing': kind<{ length: number; format: string }>(
     'warning',
     'Bytes behind the end of the image',
-    (a) => `${a.length} bytes lie behind the end of the image (${a.format}) and belong to nothing`,
+    (a) => `${number(a.length, 'byte lies', 'bytes lie')} behind the end of the image (${a.format}) and ${a.length === 1 ? 'belongs' : 'belong'} to nothing`,
     'Something was appended after the image was made. Vendor pages that compare lengths refuse such a file.',
     'A format says where it ends. What follows was put there by somebody else, or belongs to another file.',
   ),
@@ -179,21 +201,21 @@ export const findingKinds = {
     'error',
     'The image begins in the wrong place',
     (a) =>
-      `The ${a.what} at ${hexOffset(a.at)} stands on no erase-block boundary: ${a.missing} bytes are missing in front of the image, or ${a.surplus} are too many`,
+      `The ${a.what} at ${hexOffset(a.at)} stands on no erase-block boundary: ${number(a.missing, 'byte is', 'bytes are')} missing in front of the image, or ${number(a.surplus, 'is', 'are')} too many`,
     'A header or boot loader was cut off at the wrong place, or something was put in front. Written to flash like this the kernel or its settings will not be found. Use the original file.',
     'Flash is erased in blocks, and what is looked for by the kernel must begin at one. An image that is shifted by some bytes is not found.',
   ),
   'metadata-displaced': kind<{ length: number }>(
     'error',
     'Metadata is not at the end',
-    (a) => `Metadata is there, but ${a.length} bytes follow it, so OpenWrt will not find it`,
+    (a) => `Metadata is there, but ${number(a.length, 'byte follows', 'bytes follow')} it, so OpenWrt will not find it`,
     'OpenWrt will say "Image metadata not present". Something appended bytes (a mail gateway, dd with padding). Use the original file.',
     'sysupgrade reads the metadata from the very last bytes of the file and does not search for it.',
   ),
   'trailer-displaced': kind<{ what: string; length: number }>(
     'error',
     'A trailer is not at the end',
-    (a) => `${a.what} is there, but ${a.length} bytes of filler follow it, so the vendor's upgrade will not find it`,
+    (a) => `${a.what} is there, but ${number(a.length, 'byte of filler follows', 'bytes of filler follow')} it, so the vendor's upgrade will not find it`,
     'The vendor page will refuse this file. Something filled it up after it was made (dd with padding, a mirror). Use the original file.',
     "The vendor's upgrade reads this part from the very last bytes of the file and does not search for it.",
   ),
@@ -268,10 +290,24 @@ export const findingKinds = {
     'Unpack it with another program, then inspect what came out.',
     'What was not unpacked was not checked.',
   ),
+  'member-unknown': kind<{ member: string; found: string }>(
+    'note',
+    'A member that no format explains',
+    (a) => `Nobody understands the member "${a.member}"; it begins with ${a.found}`,
+    undefined,
+    'What nobody recognises nobody can check; it may be a part that owimg does not know, or a text.',
+  ),
+  'archive-unrecognised': kind<{ count: number }>(
+    'warning',
+    'Nothing in the archive is recognised',
+    (a) => (a.count === 1 ? 'The only member of the archive is of no known format' : `None of the ${a.count} members of the archive is of a known format`),
+    'owimg cannot tell whether there is firmware in it, so do not flash it on its word. owimg formats lists what it reads.',
+    'What nobody recognises nobody can check. That is no proof that it is bad, and none that it is good.',
+  ),
   'archive-without-firmware': kind<{ count: number }>(
     'error',
     'No firmware in the archive',
-    (a) => `None of the ${a.count} members of the archive is firmware`,
+    (a) => (a.count === 1 ? 'The only member of the archive is no firmware' : `None of the ${a.count} members of the archive is firmware`),
     'This is another download (release notes, a tool). Get the one with the image.',
     "A vendor's download page offers several archives for one device.",
   ),
@@ -355,7 +391,7 @@ export const findingKinds = {
   'rootfs-truncated': kind<{ claimed: number; available: number; missing: number }>(
     'error',
     'The root file system is cut off',
-    (a) => `The file system needs ${a.claimed} bytes but only ${a.available} are there, ${a.missing} are missing`,
+    (a) => `The file system needs ${a.claimed} bytes but only ${number(a.available, 'is', 'are')} there, ${number(a.missing, 'is', 'are')} missing`,
     `The file is cut off. A device would boot and fail to mount its root. Do not flash it. ${again}`,
     'The kernel starts, does not find the end of its root file system, and stops.',
   ),
@@ -415,7 +451,7 @@ export const findingKinds = {
     'warning',
     'The file name contradicts the content',
     (a) => `The file name says ${a.says}, but the content is ${a.is}`,
-    'Trust the content. Somebody renamed the file, or it is the wrong one of two.',
+    'Trust the content. Somebody renamed the file, it is the wrong one of two, or its end is missing: compare its SHA-256 with the published one.',
     'People choose files by their names. Devices only look at the content.',
   ),
   'details-omitted': kind<{ fields: number; findings: number }>(
@@ -674,6 +710,22 @@ export const findingKinds = {
     (a) => `The kernel has ${a.length} bytes, ${a.percent} % of the ${a.limit} that there is room for`,
     'The next kernel will not fit. See whether the device has a newer layout.',
     'Kernels grow with every release. One that does not fit any more bricks on boot loaders that read a fixed length.',
+  ),
+
+  // An answer that reports made of findings could not show otherwise.
+  'verdict-negative': kind<{ name: string; message: string }>(
+    'error',
+    'The verdict is no',
+    (a) => `${a.name}: ${a.message}`,
+    'owimg check FILE --device D tells all ways of flashing, and what to type next.',
+    'At least one way of flashing that was asked for would be refused, or would leave a device that does not start.',
+  ),
+  'verdict-open': kind<{ name: string; message: string }>(
+    'warning',
+    'owimg cannot tell',
+    (a) => `${a.name}: ${a.message}`,
+    'Never read it as good. Name the device, or see docs/formats.md for what is read.',
+    'Something is missing that decides it: the device, a format, or a fact about the device.',
   ),
 } as const;
 

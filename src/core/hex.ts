@@ -1,5 +1,7 @@
 /** Numbers and bytes as people read them. */
 
+export { latin1 } from '#platform';
+
 /** `0x27051956`: lower case, at least `digits` digits. */
 export function hex(value: number | bigint, digits = 8): string {
   return `0x${value.toString(16).padStart(digits, '0')}`;
@@ -56,24 +58,21 @@ export function printableUtf16(bytes: Uint8Array): string {
   return text;
 }
 
-/** One byte per character, all 256 values; what {@link toBytes} reverses. */
-export function latin1(bytes: Uint8Array): string {
-  let text = '';
-  for (let start = 0; start < bytes.length; start += 8192) text += String.fromCharCode(...bytes.subarray(start, start + 8192));
-  return text;
-}
-
-/** Each character's code as one byte; codes above 255 are cut. */
+/** The reverse of {@link latin1}: each character's code as one byte; codes above 255 are cut. */
 export function toBytes(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length);
   for (let index = 0; index < text.length; index += 1) bytes[index] = text.charCodeAt(index);
   return bytes;
 }
 
-/** `15.2 MiB`, `512 bytes`. */
+/** `1 byte`, `15936 bytes`: exactly. */
+export function bytesText(length: number): string {
+  return length === 1 ? '1 byte' : `${length} bytes`;
+}
+
+/** `15.2 MiB`, `512 bytes`: for people. */
 export function byteCount(length: number): string {
-  if (length === 1) return '1 byte';
-  if (length < 1024) return `${length} bytes`;
+  if (length < 1024) return bytesText(length);
   const units = ['KiB', 'MiB', 'GiB', 'TiB'];
   let value = length;
   let unit = '';

@@ -104,7 +104,8 @@ export interface Inspection {
   readonly kind: Kind;
   readonly status: Status;
   readonly identities: readonly Identity[];
-  readonly root: Layer | null;
+  /** Spans the whole file, whatever it is. */
+  readonly root: Layer;
   readonly findings: readonly Finding[];
   readonly coverage: Coverage;
 }

@@ -11,6 +11,9 @@ export function digest(algorithm: DigestAlgorithm, parts: readonly Uint8Array[])
   return new Uint8Array(hash.digest());
 }
 
+/** One byte per character, all 256 values. */
+export const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+
 const tooMuch = (maximumLength: number): NotUnpacked => ({ ok: false, failure: 'limit', reason: `more than ${maximumLength} bytes came out` });
 const endsTooEarly: NotUnpacked = { ok: false, failure: 'truncated', reason: 'it ends too early' };
 

@@ -60,3 +60,10 @@ export async function openZip(archive: Uint8Array): Promise<UnpackMember> {
     return result.ok ? { ok: true, bytes: result.bytes } : result;
   };
 }
+
+/** One byte per character, all 256 values: "latin1" of TextDecoder is windows-1252. */
+export function latin1(bytes: Uint8Array): string {
+  let text = '';
+  for (let start = 0; start < bytes.length; start += 8192) text += String.fromCharCode(...bytes.subarray(start, start + 8192));
+  return text;
+}

@@ -1,8 +1,8 @@
 /** The audit of a build for a person: what is wrong first, then the count. */
 import type { AuditRecord } from '../audit/image.ts';
 import type { Severity } from '../core/types.ts';
-import { harmless, type Paint, painter, type TextOptions, wrap } from './text.ts';
-import { counted } from './words.ts';
+import { type Paint, painter, type TextOptions, wrap } from './text.ts';
+import { counted, harmless } from './words.ts';
 
 const styles: Readonly<Record<Severity, Parameters<Paint>[0]>> = { error: 'red', warning: 'yellow', note: 'dim' };
 

@@ -5,8 +5,8 @@ import type { Device } from '../devices/facts.ts';
 import type { Outcome, Route, Verdict } from '../routes/verdict.ts';
 import type { CheckedImage } from './check-json.ts';
 import { mainRoute } from './exit-code.ts';
-import { countChecks, harmless, type Paint, painter, type TextOptions, wrap } from './text.ts';
-import { counted, kindNames, statusSentence } from './words.ts';
+import { countChecks, type Paint, painter, type TextOptions, wrap } from './text.ts';
+import { counted, harmless, statusSentence, whatItIs } from './words.ts';
 
 const routeNames: Readonly<Record<Route, string>> = {
   stock: "the vendor's web page",
@@ -78,9 +78,9 @@ function candidatesText({ candidates }: Checked, { identities }: Inspection, opt
 /** The report on one file. */
 export function renderCheckText({ file, inspection, checked }: CheckedImage, options: TextOptions, route?: Route): string {
   const paint = painter(options.colour);
-  const checks = inspection.root === null ? 0 : countChecks(inspection.root);
+  const checks = countChecks(inspection.root);
   const name = harmless(file.path === '-' ? 'standard input' : file.path);
-  const sections = [wrap(`${name}: ${kindNames[inspection.kind]}, ${statusSentence(inspection, checks)}`, options.columns)];
+  const sections = [wrap(`${name}: ${whatItIs(inspection)}${statusSentence(inspection, checks)}`, options.columns)];
   const first = route ?? mainRoute(inspection.kind);
   if (checked.verdicts.length === 0) sections.push(candidatesText(checked, inspection, options));
   for (const device of checked.verdicts.length === 0 ? [] : checked.candidates) {

@@ -3,8 +3,8 @@ import { byteCount } from '../core/hex.ts';
 import { imageRoutes } from '../devices/doors.ts';
 import type { Device, DeviceFacts, DeviceImage, ImageRole, Recovery } from '../devices/facts.ts';
 import type { Route } from '../routes/verdict.ts';
-import { harmless, painter, type TextOptions, wrap } from './text.ts';
-import { counted } from './words.ts';
+import { painter, type TextOptions, wrap } from './text.ts';
+import { counted, harmless } from './words.ts';
 
 /** Rows of a list; a longer one says how many more there are. */
 const mostRows = 20;

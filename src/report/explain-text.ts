@@ -1,7 +1,7 @@
 /** What a code or a message means, for a person: 80 columns, nothing that a pipe would mind. */
 import type { Explanation, Nearest } from '../explain/explain.ts';
-import { harmless, painter, type TextOptions, wrap } from './text.ts';
-import { counted } from './words.ts';
+import { painter, type TextOptions, wrap } from './text.ts';
+import { counted, harmless } from './words.ts';
 
 /** Labels stand in a column of their own. */
 const labelWidth = 10;

@@ -2,15 +2,19 @@
 import { styleText } from 'node:util';
 import Table from 'cli-table3';
 import { byteCount, hexOffset } from '../core/hex.ts';
+import { allLayers } from '../core/layers.ts';
 import type { Field, Finding, Identity, Inspection, Layer, Range, Region, RegionKind, Severity } from '../core/types.ts';
+import { countCovered, endOf, type Leaf, leavesOf, notUnpacked, type Proof, proofOf, regionsWithChildren } from './coverage.ts';
 import type { InspectedImage } from './json.ts';
-import { counted, kindNames, statusSentence } from './words.ts';
+import { counted, harmless, nextStep, statusSentence, whatItIs } from './words.ts';
 
 type Style = Parameters<typeof styleText>[0];
 
 export interface TextOptions {
   readonly columns: number;
   readonly colour: boolean;
+  /** Formats whose layers hold something that was not unpacked, and would be with `--deep`. */
+  readonly packed?: ReadonlySet<string>;
 }
 
 export type Paint = (style: Style, text: string) => string;
@@ -23,6 +27,12 @@ export const painter =
 
 /** Rows of the tree and values of a field that are shown; all of them are in the JSON. */
 const [mostRows, mostValueLength] = [48, 56];
+
+/** Regions of one layer that are all shown in the tree, and how many of more. */
+const [mostPlain, fewPlain] = [16, 4];
+
+/** Rows of the table of checks. */
+const mostChecks = 24;
 
 /** Findings with the same code, and findings at all. */
 const [mostAlike, mostFindings] = [3, 24];
@@ -37,14 +47,6 @@ const looks: Readonly<Record<RegionKind, { readonly character: string; readonly 
   metadata: { character: 'm', style: 'magenta', name: 'metadata' },
   unknown: { character: '?', style: 'red', name: 'unknown' },
 };
-
-/** What comes out of a file must not steer the terminal: control characters are shown, not sent. */
-export function harmless(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is replaced
-  return text.replaceAll(/[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (character) =>
-    character === '\n' ? ' ' : `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
-}
 
 /** Lines of at most `width` characters; the first begins with `first`, the others with as many blanks. */
 export function wrap(text: string, width: number, first = ''): string {
@@ -65,12 +67,6 @@ export function wrap(text: string, width: number, first = ''): string {
   }
   lines.push(line);
   return lines.join('\n');
-}
-
-const end = (range: Range): number => range.offset + range.length;
-
-function allLayers(layer: Layer): Layer[] {
-  return [layer, ...layer.children.flatMap(allLayers)];
 }
 
 /** A table without lines around it. */
@@ -115,7 +111,7 @@ export function countChecks(root: Layer): number {
 interface Row {
   readonly indent: string;
   readonly what: string;
-  readonly range: Range;
+  readonly range: Range | undefined;
   readonly checks: string;
   readonly kind: RegionKind;
 }
@@ -135,30 +131,31 @@ function treeRows(layer: Layer, paint: Paint, first: string, rest: string): Row[
   const rows: Row[] = [
     { indent: first, what: `${title}${layer.summary ?? layer.format}${how}`, range: layer, checks: checksOf(layer, paint), kind: 'payload' },
   ];
-  const inPlace = layer.children.filter((child) => child.source === undefined);
-  const elsewhere = layer.children.filter((child) => child.source !== undefined);
-  type Part = { readonly offset: number; readonly layer?: Layer; readonly region?: Region };
-  const regions = layer.regions.filter(
-    (entry) => entry.kind !== 'header' && !inPlace.some((child) => child.offset <= entry.offset && entry.offset < end(child)),
-  );
+  type Part = { readonly layer: Layer } | { readonly region: Region } | { readonly omitted: number };
+  const regions = regionsWithChildren(layer).filter(({ region, inside }) => inside.length > 0 || region.kind !== 'header');
+  const plain = regions.filter(({ inside }) => inside.length === 0).map(({ region }) => region);
   // The one payload of a header says nothing that the layer's own row does not.
-  const worthwhile = regions.length > 1 || regions.some((entry) => entry.kind === 'unknown' || entry.kind === 'padding') ? regions : [];
-  const parts: Part[] = [
-    ...inPlace.map((child): Part => ({ offset: child.offset, layer: child })),
-    ...(layer.children.length === 0 && layer.regions.every((entry) => entry.kind === 'metadata') ? [] : worthwhile).map(
-      (entry): Part => ({ offset: entry.offset, region: entry }),
-    ),
-  ].sort((a, b) => a.offset - b.offset);
-  const all: Part[] = [...parts, ...elsewhere.map((child): Part => ({ offset: child.offset, layer: child }))];
+  const worthwhile =
+    (layer.children.length > 0 || layer.regions.some((entry) => entry.kind !== 'metadata')) &&
+    (plain.length > 1 || plain.some((entry) => entry.kind === 'unknown' || entry.kind === 'padding'));
+  // Of very many regions the unknown ones and the first say enough; what has layers in it is shown before the rest.
+  const shown = new Set(plain.length <= mostPlain ? plain : [...plain.filter(({ kind }) => kind === 'unknown'), ...plain].slice(0, fewPlain));
+  const parts = regions.flatMap(({ region, inside }): Part[] => {
+    if (inside.length > 0) return inside.map((child) => ({ layer: child }));
+    return worthwhile && shown.has(region) ? [{ region }] : [];
+  });
+  const omitted = worthwhile ? plain.length - shown.size : 0;
+  const elsewhere = layer.children.filter((child) => child.source !== undefined);
+  const all: Part[] = [...parts, ...(omitted === 0 ? [] : [{ omitted }]), ...elsewhere.map((child): Part => ({ layer: child }))];
   all.forEach((part, index) => {
     const last = index === all.length - 1;
     const branch = `${rest}${last ? '└ ' : '├ '}`;
     const below = `${rest}${last ? '  ' : '│ '}`;
-    if (part.layer !== undefined) rows.push(...treeRows(part.layer, paint, branch, below));
-    else if (part.region !== undefined) {
+    if ('layer' in part) for (const row of treeRows(part.layer, paint, branch, below)) rows.push(row);
+    else if ('region' in part) {
       const { kind, label } = part.region;
       rows.push({ indent: branch, what: paint(looks[kind].style, `${kind}: ${harmless(label)}`), range: part.region, checks: '', kind });
-    }
+    } else rows.push({ indent: branch, what: `… and ${counted(part.omitted, 'more part')}: --json shows all`, range: undefined, checks: '', kind: 'payload' });
   });
   return rows;
 }
@@ -174,7 +171,7 @@ function renderTree(root: Layer, options: TextOptions, paint: Paint): string {
     const lines = wrap(row.kind === 'payload' ? harmless(row.what) : row.what, whatWidth, row.indent).split('\n');
     const follow = row.indent.startsWith('(') ? ' '.repeat(row.indent.length) : row.indent.replaceAll('├', '│').replaceAll('└', ' ');
     const what = lines.map((line, index) => (index === 0 ? line : `${follow}${line.slice(row.indent.length)}`)).join('\n');
-    return [what, hexOffset(row.range.offset), byteCount(row.range.length), row.checks];
+    return [what, row.range === undefined ? '' : hexOffset(row.range.offset), row.range === undefined ? '' : byteCount(row.range.length), row.checks];
   });
   const head = ['', 'offset', 'length', 'checks'];
   const text = table([whatWidth, 11, 10, 13], [1, 2], [head, ...cells]);
@@ -188,15 +185,6 @@ const indentBy = (text: string, count: number): string =>
     .map((line) => (line === '' ? line : `${' '.repeat(count)}${line}`))
     .join('\n');
 
-/** The regions of the file that nothing further lies in. */
-function leaves(layer: Layer): Region[] {
-  const children = layer.children.filter((child) => child.source === undefined);
-  return layer.regions.flatMap((entry) => {
-    const inside = children.filter((child) => entry.offset <= child.offset && end(child) <= end(entry));
-    return inside.length === 0 ? [entry] : inside.flatMap(leaves);
-  });
-}
-
 /** For each cell of the bar what most of its bytes are. */
 function barCells(regions: readonly Region[], length: number, width: number): RegionKind[] {
   const cells: RegionKind[] = [];
@@ -205,59 +193,80 @@ function barCells(regions: readonly Region[], length: number, width: number): Re
     const [from, to] = [Math.floor((cell * length) / width), Math.max(Math.floor((cell * length) / width) + 1, Math.floor(((cell + 1) * length) / width))];
     const share = new Map<RegionKind, number>();
     while (index > 0 && (regions[index]?.offset ?? 0) > from) index -= 1;
-    while (index < regions.length && end(regions[index] as Region) <= from) index += 1;
+    while (index < regions.length && endOf(regions[index] as Region) <= from) index += 1;
     for (let at = index; at < regions.length && (regions[at] as Region).offset < to; at += 1) {
       const entry = regions[at] as Region;
-      share.set(entry.kind, (share.get(entry.kind) ?? 0) + Math.min(end(entry), to) - Math.max(entry.offset, from));
+      share.set(entry.kind, (share.get(entry.kind) ?? 0) + Math.min(endOf(entry), to) - Math.max(entry.offset, from));
     }
     cells.push([...share].sort((a, b) => b[1] - a[1])[0]?.[0] ?? 'unknown');
   }
   return cells;
 }
 
-/** How much of each cell a passed check covers: all, some, none. */
-function coverageCells(ranges: readonly Range[], length: number, width: number): string[] {
+/** How much of each cell a passed check covers: all, some, none; or what it unpacks to. */
+function coverageCells(ranges: readonly Range[], packed: readonly Range[], length: number, width: number): string[] {
+  const [covered, proved] = [countCovered(ranges), countCovered(packed)];
   return Array.from({ length: width }, (_, cell) => {
     const [from, to] = [(cell * length) / width, ((cell + 1) * length) / width];
-    const covered = ranges.reduce((sum, range) => sum + Math.max(0, Math.min(end(range), to) - Math.max(range.offset, from)), 0);
-    const share = covered / (to - from);
-    return share > 0.99 ? '▀' : share > 0.01 ? '-' : ' ';
+    const share = covered(from, to) / (to - from);
+    if (share > 0.99) return '▀';
+    return proved(from, to) / (to - from) > 0.5 ? '▄' : share > 0.01 ? '-' : ' ';
   });
 }
 
-function renderBar({ root, coverage }: Inspection, options: TextOptions, paint: Paint): string {
-  if (root === null || root.length === 0) return '';
+const coverageLegend = [
+  ['▀', 'under a check that passed'],
+  ['-', 'a part of it'],
+  ['▄', 'packed: under a check over what it unpacks to'],
+] as const;
+
+function renderBar({ root, coverage }: Inspection, leaves: readonly Leaf[], { packed }: Proof, options: TextOptions, paint: Paint): string {
+  const length = root.length;
   const width = options.columns - 13;
-  const kinds = barCells(leaves(root), root.length, width);
+  const kinds = barCells(
+    leaves.map(({ region }) => region),
+    length,
+    width,
+  );
   const bar = kinds.map((kind) => paint(looks[kind].style, looks[kind].character)).join('');
-  const checked = coverageCells(coverage.ranges, root.length, width).join('');
-  const legend = [...new Set(kinds)].map((kind) => `${paint(looks[kind].style, looks[kind].character)} ${looks[kind].name}`).join('   ');
-  return `  layout   ${bar}\n  checked  ${checked.trimEnd()}\n           ${legend}\n           ▀ under a check that passed`;
+  const checked = coverageCells(coverage.ranges, packed, length, width).join('');
+  const legend = [...new Set(kinds)].map((kind) => `${paint(looks[kind].style, looks[kind].character)} ${looks[kind].name}`);
+  const marks = coverageLegend.filter(([character]) => checked.includes(character)).map(([character, meaning]) => `${character} ${meaning}`);
+  const lines = [legend.join('   '), ...(marks.length === 0 ? ['under no check'] : [wrap(marks.join('   '), width)])];
+  return `  layout   ${bar}\n  checked  ${checked.trimEnd()}\n${indentBy(lines.join('\n'), 11)}`;
 }
 
-/** Stretches of the file that no passed check covers, padding left out. */
-function renderUncovered({ root, coverage }: Inspection, options: TextOptions): string {
-  if (root === null || root.length === 0) return '';
+/** The first few, and how many more there are. */
+const shortList = (texts: readonly string[], most: number, count = texts.length): string =>
+  `${texts.slice(0, most).join(', ')}${count > most ? `, and ${count - most} more` : ''}`;
+
+/** How much of the file is proved, what is not, and what was not looked into. */
+function renderProof({ root, coverage }: Inspection, { packed, open }: Proof, options: TextOptions): string {
   const percent =
     coverage.checked === 1
       ? '100'
       : Math.min(99.9, coverage.checked * 100)
           .toFixed(1)
           .replace('.0', '');
-  const bare = leaves(root)
-    .filter((entry) => entry.kind !== 'padding')
-    .map((entry) => ({
-      entry,
-      open:
-        entry.length - coverage.ranges.reduce((sum, range) => sum + Math.max(0, Math.min(end(range), end(entry)) - Math.max(range.offset, entry.offset)), 0),
-    }))
-    .filter(({ open }) => open > 0)
-    .sort((a, b) => b.open - a.open);
-  const share = `${percent} % of the bytes are under a check that passed.`;
-  if (bare.length === 0) return wrap(`${share} What is not is padding.`, options.columns, '  ');
-  const list = bare.slice(0, 3).map(({ entry, open }) => `${byteCount(open)} of "${harmless(entry.label)}" at ${hexOffset(entry.offset)}`);
-  const more = bare.length > 3 ? `, and ${bare.length - 3} more` : '';
-  return wrap(`${share} Under none: ${list.join(', ')}${more}. Whether those are right, nothing in the file can prove.`, options.columns, '  ');
+  const unpacked = packed.reduce((sum, entry) => sum + entry.length, 0);
+  const list = open.slice(0, 3).map(({ region, length }) => `${byteCount(length)} of "${harmless(region.label)}" at ${hexOffset(region.offset)}`);
+  const sentences = [
+    `${percent} % of the bytes are under a check that passed.`,
+    ...(unpacked === 0 ? [] : [`${byteCount(unpacked)} are packed, and what they unpack to is under a check that passed.`]),
+    open.length === 0 ? 'What is not is padding.' : `Under none: ${shortList(list, 3, open.length)}. Whether those are right, nothing in the file can prove.`,
+  ];
+  const closed = notUnpacked(allLayers(root), options.packed ?? new Set());
+  const names = [...new Set(closed.map(({ label, format }) => harmless(label === undefined ? format : `${label} (${format})`)))];
+  const looked = `Not unpacked: ${shortList(names, 4)}. Whether it unpacks, and to the length that it names, only --deep can tell.`;
+  return [wrap(sentences.join(' '), options.columns, '  '), ...(names.length === 0 ? [] : [wrap(looked, options.columns, '  ')])].join('\n');
+}
+
+function renderLayout(inspection: Inspection, options: TextOptions, paint: Paint): string {
+  const { root, coverage } = inspection;
+  if (root.length === 0) return '';
+  const leaves = leavesOf(root);
+  const proof = proofOf(leaves, coverage);
+  return `${renderBar(inspection, leaves, proof, options, paint)}\n${renderProof(inspection, proof, options)}`;
 }
 
 function fieldText({ name, value, meaning }: Field): string {
@@ -283,15 +292,18 @@ function renderChecks(root: Layer, options: TextOptions, paint: Paint): string {
   const rows = allLayers(root).flatMap((layer) =>
     layer.checks.map((check) => {
       const mark = check.ok === true ? paint('green', 'ok') : check.ok === false ? paint('red', 'WRONG') : 'not made';
-      const value = check.ok === false ? `${check.actual}\ninstead of ${check.expected}` : (check.expected ?? 'nothing stored to compare with');
-      return [mark, layer.format, check.name, check.algorithm, value];
+      const [expected, actual] = [check.expected ?? 'nothing stored to compare with', check.actual ?? ''].map(harmless);
+      const value = check.ok === false ? `${actual}\ninstead of ${expected}` : (expected as string);
+      return { rank: check.ok === false ? 0 : check.ok === null ? 1 : 2, cells: [mark, layer.format, harmless(check.name), check.algorithm, value] };
     }),
   );
-  if (rows.length === 0) return '  The file has no checksum.';
+  if (rows.length === 0) return wrap('No checksum was found that owimg could check.', options.columns, '  ');
   const widths = [9, 18, 18, 10, options.columns - 2 - 55 - 4];
-  const shown = rows.slice(0, 24);
+  // All that fit, as they stand in the file; of too many the wrong ones before the others.
+  const shown = rows.length <= mostChecks ? rows : rows.toSorted((a, b) => a.rank - b.rank).slice(0, mostChecks);
   const more = rows.length > shown.length ? `\n… and ${rows.length - shown.length} more: --json shows all` : '';
-  return indentBy(table(widths, [], shown) + more, 2);
+  const cells = shown.map((row) => row.cells);
+  return indentBy(table(widths, [], cells) + more, 2);
 }
 
 function renderIdentities(identities: readonly Identity[], options: TextOptions): string {
@@ -326,34 +338,27 @@ function renderFindings(findings: readonly Finding[], options: TextOptions, pain
   return [...lines, ...(hidden > 0 ? [`  … and ${hidden} more: --json shows all`] : [])].join('\n');
 }
 
-const nextSteps: Readonly<Record<Inspection['status'], string>> = {
-  sound: 'Well-formed says that the file is what its maker meant, not that it is the one for your device: compare the names above with yours.',
-  doubtful: 'Read the warnings before you use this file.',
-  broken: 'Do not flash this file.',
-  unknown: 'Do not flash this file on the word of this report: owimg could not check it.',
-};
-
 /** The whole report for one file, ending with a line feed. */
 export function renderText({ file, inspection }: InspectedImage, options: TextOptions): string {
   const paint = painter(options.colour);
   const { root, findings, identities, status, kind, format } = inspection;
-  const checks = root === null ? 0 : countChecks(root);
+  const checks = countChecks(root);
   const style: Style = { sound: 'green' as const, doubtful: 'yellow' as const, broken: 'red' as const, unknown: 'red' as const }[status];
   const name = harmless(file.path === '-' ? 'standard input' : file.path);
-  const title = wrap(`${name}: ${kindNames[kind]}, ${paint(style, statusSentence(inspection, checks))}`, options.columns);
+  const title = wrap(`${name}: ${whatItIs(inspection)}${paint(style, statusSentence(inspection, checks))}`, options.columns);
   const sections: string[] = [`${title}\n${format}, ${byteCount(file.size)} (${file.size}), SHA-256\n${file.sha256}`];
   const section = (heading: string, body: string): void => {
     if (body !== '') sections.push(`${paint('bold', heading)}\n${body}`);
   };
   section('Findings', renderFindings(findings, options, paint));
-  section('It is for', renderIdentities(identities, options));
-  if (root !== null && root.length > 0 && format !== 'unknown') {
+  section(kind === 'archive' ? 'Its images are for' : 'It is for', renderIdentities(identities, options));
+  if (root.length > 0 && format !== 'unknown') {
     section('Layers', renderTree(root, options, paint));
     section('Checks', renderChecks(root, options, paint));
-    section('Layout', `${renderBar(inspection, options, paint)}\n${renderUncovered(inspection, options)}`);
+    section('Layout', renderLayout(inspection, options, paint));
     section('Header fields', renderFields(root, options, paint));
   }
-  sections.push(wrap(nextSteps[status], options.columns));
+  sections.push(wrap(nextStep(inspection), options.columns));
   return `${sections.join('\n\n')}\n`;
 }
 

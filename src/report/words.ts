@@ -1,7 +1,7 @@
 /** Names of kinds and states for people. */
 import type { Inspection, Kind } from '../core/types.ts';
 
-export const kindNames: Readonly<Record<Kind, string>> = {
+const kindNames: Readonly<Record<Exclude<Kind, 'unknown'>, string>> = {
   factory: 'factory image',
   sysupgrade: 'sysupgrade image',
   recovery: 'recovery image',
@@ -10,8 +10,7 @@ export const kindNames: Readonly<Record<Kind, string>> = {
   rootfs: 'root file system without a kernel',
   bootloader: 'boot loader',
   disk: 'disk image',
-  archive: 'archive of several files',
-  unknown: 'file',
+  archive: 'archive',
 };
 
 export function counted(count: number, one: string, many = `${one}s`): string {
@@ -31,6 +30,42 @@ export function statusSentence({ status, findings }: Inspection, checks: number)
       return `doubtful: ${counted(warnings, 'warning')}`;
     default:
       if (checks === 0) return 'well-formed; it has no checksum that could prove more';
-      return checks === 1 ? 'well-formed: its only check passed' : `well-formed: all ${checks} checks passed`;
+      if (checks === 1) return 'well-formed: its only check passed';
+      return checks === 2 ? 'well-formed: both checks passed' : `well-formed: all ${checks} checks passed`;
   }
+}
+
+/** What the file is, with a comma; nothing where nobody knows. */
+export function whatItIs({ kind, status, format, root }: Inspection): string {
+  if (kind !== 'unknown') return `${kindNames[kind]}, `;
+  if (format === 'unknown' || root.regions[0]?.kind === 'unknown') return '';
+  return `${status === 'broken' ? format : (root.summary ?? format)}, `;
+}
+
+/** The last line of a report: what to do now. */
+export function nextStep({ status, kind, identities }: Inspection): string {
+  switch (status) {
+    case 'broken':
+      return 'Do not flash this file.';
+    case 'unknown':
+      return 'Do not flash this file on the word of this report: owimg could not check it.';
+    case 'doubtful':
+      return 'Read the warnings before you use this file.';
+    default: {
+      if (kind === 'archive') return 'The archive is well-formed. Take the file for your device out of it, and inspect that one by itself.';
+      const meant = 'Well-formed says that the file is what its maker meant, not that it is the one for your device:';
+      return identities.length > 0
+        ? `${meant} compare the names above with yours.`
+        : `${meant} it names no device, so only the place you got it from can tell.`;
+    }
+  }
+}
+
+/** What comes out of a file must not steer the terminal: characters that control it or the direction of writing are shown, not sent. */
+export function harmless(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) => {
+    const code = character.codePointAt(0) as number;
+    if (character === '\n') return ' ';
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
+  });
 }

@@ -1,6 +1,8 @@
 /** Written to an SD card, a USB stick or a disk. */
+
+import { allLayers } from '../core/layers.ts';
 import { damageOf, fileWord, seeDevice, verdictMaker } from './maker.ts';
-import { allLayers, type Subject } from './subject.ts';
+import type { Subject } from './subject.ts';
 import type { Verdict } from './verdict.ts';
 
 /** The verdict for writing the image to a whole disk. */

@@ -2,9 +2,10 @@
  * What a target's own check (`platform_check_image` in target/linux/<target>/base-files/lib/upgrade/platform.sh) accepts, and
  * which targets demand metadata.
  */
+import { allLayers } from '../core/layers.ts';
 import type { Finding, Layer } from '../core/types.ts';
 import type { Device } from '../devices/facts.ts';
-import { allLayers, type Subject, tarMemberLength } from './subject.ts';
+import { type Subject, tarMemberLength } from './subject.ts';
 
 /** `broken`: not even --force gets past it. `noBackup`: the settings cannot be kept. */
 export type PlatformAnswer =

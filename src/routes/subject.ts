@@ -1,5 +1,6 @@
 /** One image and one device: what all routes ask of them, worked out once. */
 import { finding } from '../core/findings.ts';
+import { allLayers } from '../core/layers.ts';
 import type { Finding, Identity, Inspection, Layer, Range } from '../core/types.ts';
 import type { Device, DeviceFacts, DeviceImage, ImageRole } from '../devices/facts.ts';
 import { type FormatRoles, type Match, type Misfit, matchShape } from '../recipes/match.ts';
@@ -72,10 +73,6 @@ export function answerOf({ misfits, unknownSteps, agreements }: Match): Fit['ans
 /** What is named in an image: the device of a tree, the directory of a tar, the devices in the metadata. */
 const namingSources = ['dtb.compatible', 'sysupgrade-tar.board', 'supported_devices'];
 
-export function allLayers(layer: Layer): Layer[] {
-  return [layer, ...layer.children.flatMap(allLayers)];
-}
-
 /** The length of a member of a sysupgrade tar; `undefined` in other files. */
 export function tarMemberLength(root: Layer, part: string): number | undefined {
   if (root.format !== 'sysupgrade-tar') return undefined;
@@ -101,7 +98,7 @@ export class Subject {
 
   constructor(inspection: Inspection, length: number, name: string | undefined, device: Device, running: Running, context: Context) {
     this.inspection = inspection;
-    this.root = inspection.root as Layer;
+    this.root = inspection.root;
     this.length = length;
     this.name = name;
     this.device = device;

@@ -1,10 +1,5 @@
 import type { Layer } from '../../src/index.ts';
 
-/** The layer and all below it. */
-export function allLayers(layer: Layer): Layer[] {
-  return [layer, ...layer.children.flatMap(allLayers)];
-}
-
 /** What is wrong with a layer's regions; empty if they tile it. */
 export function tilingProblems(layer: Layer): string[] {
   const problems: string[] = [];
@@ -29,4 +24,13 @@ export function strayChildren(layer: Layer): string[] {
         ),
     )
     .map((child) => `${child.format} at ${child.offset} lies in no payload of ${layer.format}`);
+}
+
+/** Unknown regions of some length of which no finding speaks, in a layer where no error explains them. */
+export function silentUnknowns({ format, regions, findings }: Layer): string[] {
+  if (findings.some(({ severity }) => severity === 'error')) return [];
+  return regions
+    .filter(({ kind, length }) => kind === 'unknown' && length >= 16)
+    .filter(({ offset, length }) => !findings.some((entry) => entry.offset < offset + length && entry.offset + entry.length > offset))
+    .map(({ offset, length }) => `${format}: ${length} unknown bytes at ${offset} without a finding`);
 }
