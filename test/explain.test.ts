@@ -107,7 +107,7 @@ describe('explain() says what is at stake', () => {
     ['The device is supported, but the config is incompatible to the new image (1.0->1.1).', ['harmless', 'lossy']],
     ['this image is incompatible for sysupgrade based on the image version (1.0->2.0)', ['harmless', 'deadly']],
     ['Device a,b not supported by this image', ['harmless', 'depends']],
-    ['Image metadata not present', ['harmless', 'deadly']],
+    ['Image metadata not present', ['harmless', 'depends']],
     ['Image signature not present', ['harmless', 'harmless']],
     ["Your configurations won't be saved if factory-uboot.bin image specified.", ['harmless', 'lossy']],
     ['Bad Magic Number', ['depends', undefined]],

@@ -55,6 +55,10 @@ export const forcings = {
     harm: 'depends',
     says: 'Forcing (sysupgrade -F, the Force box) bricks the device, unless the file is for the same hardware under another name. Only then: sysupgrade -F -n, which loses the settings.',
   },
+  'right-file-only': {
+    harm: 'depends',
+    says: 'Forcing (sysupgrade -F, the Force box) bricks the device, unless the file is a sysupgrade image made for exactly this device (of a very old release, for example). As long as you do not know, do not.',
+  },
   'number-decides': {
     harm: 'depends',
     says: 'Forcing (sysupgrade -F, the Force box) bricks the device if the number behind "image" is 2.0 or more. If it is 1.1, 1.2 and so on: sysupgrade -F -n, which loses the settings.',
@@ -274,7 +278,7 @@ export const messages: readonly Message[] = [
     means:
       'Nothing at the end of the file says which device it is for. It is a factory image, a vendor file or an unpacked .gz, or the end was lost on the way. On x86 and some Broadcom devices it is only a remark, and the upgrade goes on.',
     stage: 'nothing-written',
-    forcing: 'bricks',
+    forcing: 'right-file-only',
     next: 'Use the file with "sysupgrade" in its name, complete, and as it was downloaded (do not unpack a .gz). owimg inspect FILE says what you have.',
     codes: ['metadata-missing', 'metadata-checksum-mismatch', 'metadata-displaced'],
     classes: ['K1', 'K8', 'K9'],
@@ -287,7 +291,7 @@ export const messages: readonly Message[] = [
     saidBy: 'sysupgrade',
     means: 'The system prints this line every time before it refuses such an image. It is no advice for your case.',
     stage: 'nothing-written',
-    forcing: 'bricks',
+    forcing: 'right-file-only',
     next: 'Look at the line above it, and find out what the file is first: owimg inspect FILE.',
     codes: ['metadata-missing', 'signature-demanded'],
     classes: ['K1', 'K14'],
@@ -300,7 +304,7 @@ export const messages: readonly Message[] = [
     saidBy: 'sysupgrade',
     means: 'The end of the image says which device it is for, but cannot be read. The image was built wrongly.',
     stage: 'nothing-written',
-    forcing: 'bricks',
+    forcing: 'right-file-only',
     next: 'Get another build, and tell whoever made this one.',
     codes: ['metadata-invalid'],
     classes: ['K12'],
