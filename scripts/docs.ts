@@ -1,11 +1,13 @@
 /**
- * `npm run docs`: the pages that are made from the code's own tables, docs/formats.md and docs/findings.md.
+ * `npm run docs`: the pages that are made from the code's own tables, docs/formats.md, docs/findings.md and docs/messages.md.
  * `npm run docs -- --check` fails where a page is not what the tables say.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { errorKinds } from '../src/core/errors.ts';
-import { type Forcing, messages, type Stage } from '../src/explain/messages.ts';
+import type { FindingCode } from '../src/core/findings.ts';
+import { messageTemplate } from '../src/explain/explain.ts';
+import { classes, forcings, type IncidentClass, type Message, messages, type Speaker, speakers, stages } from '../src/explain/messages.ts';
 import { findingKinds, formats } from '../src/index.ts';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
@@ -41,49 +43,56 @@ ${sections.join('\n\n')}
 `;
 }
 
-/** The message with its arguments as placeholders. */
-function sample(message: (args: never) => string): string {
-  const placeholders = new Proxy({}, { get: (_, name) => `‹${String(name)}›` });
-  return message(placeholders as never);
-}
-
-const stageWords: Readonly<Record<Stage, string>> = { 'nothing-written': 'nothing written', written: 'after writing', 'not-about-flash': '' };
-const forcingWords: Readonly<Record<Forcing, string>> = {
-  harmless: 'harmless',
-  'settings-lost': 'loses the settings',
-  bricks: 'bricks',
-  cannot: 'not possible',
-};
-
+/** A message's first example is its heading; GitHub makes the anchors. */
 function messagesPage(): string {
-  const cell = (text: string): string => text.trim().replaceAll('|', '\\|');
-  const rows = messages.map(
-    ({ examples, saidBy, means, stage, forcing, next }) =>
-      `| ${examples.map((example) => `\`${cell(example)}\``).join('<br>')} | ${cell(saidBy)} | ${cell(means)} | ${stageWords[stage]} | ${forcing === undefined ? '' : forcingWords[forcing]} | ${cell(next)} |`,
-  );
+  const code = (text: string): string => `\`${text.trim().replaceAll(/\s+/g, ' ').replaceAll('`', "'")}\``;
+  const incidents: readonly string[] = ['K1', 'K2', 'K3', 'K4', 'K5', 'K6', 'K7', 'K8', 'K9', 'K10', 'K11', 'K12', 'K14'];
+  const classLink = (id: IncidentClass): string => (incidents.includes(id) ? `[${id}](incidents.md#${id.toLowerCase()})` : id);
+  const section = ({ examples, aliases = [], means, stage, forcing, next, codes, classes: ids, source }: Message): string =>
+    [
+      `### ${code(examples[0])}`,
+      ...(examples.length + aliases.length === 1 ? [] : [`Also: ${[...examples.slice(1), ...aliases].map(code).join(', ')}`]),
+      means,
+      `- Flash: **${stages[stage].harm}**. ${stages[stage].says}`,
+      ...(forcing === undefined ? [] : [`- Forcing: **${forcings[forcing].harm}**. ${forcings[forcing].says}`]),
+      `- Next: ${next}`,
+      ...(codes.length === 0 ? [] : [`- Findings: ${codes.map((name) => `[${name}](findings.md#${name})`).join(', ')}`]),
+      ...(ids.length === 0 ? [] : [`- Class: ${ids.map((id) => `${classLink(id)} (${classes[id]})`).join(', ')}`]),
+      `- Source: ${source}`,
+    ]
+      .join('\n\n')
+      .replaceAll('\n\n- ', '\n- ')
+      .replace('\n- ', '\n\n- ');
+  const bySpeaker = (Object.keys(speakers) as Speaker[]).map((speaker) => {
+    const own = messages.filter(({ saidBy }) => saidBy === speaker);
+    return [`## ${speakers[speaker].replace(/^./, (first) => first.toUpperCase())}`, ...own.map(section)].join('\n\n');
+  });
   return `${made}
 
 # Messages
 
-What routers and their boot loaders say, and what it means. \`owimg explain "MESSAGE"\` finds the entry, also in a pasted log (\`owimg explain -\`).
-*Stage* says whether anything was written when the message appears; *forcing* what \`sysupgrade -F\` or the Force box would do if the message is right.
+What routers, their web pages and the programs around them say, and what it means: ${messages.length} entries. \`owimg explain "MESSAGE"\` finds the entry, however it is typed, and
+all of them in a pasted log: \`owimg explain -\`.
 
-| message | said by | means | stage | forcing | next |
-|---|---|---|---|---|---|
-${rows.join('\n')}
+*Flash* says what stands in the flash when the message appears, *Forcing* what \`sysupgrade -F\` or the Force box of LuCI would do about it:
+**harmless** (nothing is lost), **lossy** (settings or other data are), **deadly** (the device does not start), or **depends**.
+
+${bySpeaker.join('\n\n')}
 `;
 }
 
 function findingsPage(): string {
-  const sections = Object.entries(findingKinds).map(([code, { severity, title, message, hint }]) =>
-    [
-      `## ${code}`,
-      `**${title}** (${severity})`,
-      `> ${sample(message as (args: never) => string)}`,
-      ...(hint === undefined ? [] : [`What to do: ${hint}`]),
-    ].join('\n\n'),
+  const sections = Object.entries(findingKinds).map(
+    ([code, { severity, title, hint, why }]: [string, { severity: string; title: string; hint?: string; why?: string }]) =>
+      [
+        `## ${code}`,
+        `**${title}** (${severity})`,
+        `> ${messageTemplate(code as FindingCode)}`,
+        ...(why === undefined ? [] : [`Why it matters: ${why}`]),
+        ...(hint === undefined ? [] : [`What to do: ${hint}`]),
+      ].join('\n\n'),
   );
-  const errors = Object.entries(errorKinds).map(([code, { exit, hint }]) => `| \`${code}\` | ${exit} | ${hint} |`);
+  const errors = Object.entries(errorKinds).map(([code, { exit, hint, why }]) => `| \`${code}\` | ${exit} | ${why} | ${hint} |`);
   return `${made}
 
 # Findings
@@ -100,8 +109,8 @@ ${sections.join('\n\n')}
 
 Not about the image, but about reaching it. They go to standard error.
 
-| code | exit status | what to do |
-|---|---|---|
+| code | exit status | why | what to do |
+|---|---|---|---|
 ${errors.join('\n')}
 `;
 }

@@ -2,16 +2,28 @@
 
 /** Exit statuses of the command line: the README lists what they mean. */
 export const errorKinds = {
-  'bad-usage': { exit: 2, hint: 'See owimg --help.' },
-  'member-needed': { exit: 2, hint: 'Unpack the archive, and take one of them.' },
-  'device-ambiguous': { exit: 2, hint: 'Name one of them: owimg devices lists them.' },
-  'device-unknown': { exit: 3, hint: 'owimg devices WORDS searches for one.' },
-  'unknown-format': { exit: 3, hint: 'owimg formats lists what owimg reads.' },
-  'cannot-read': { exit: 4, hint: 'Check the path and its permissions.' },
-  'cannot-write': { exit: 4, hint: 'Check the path, its permissions and the free space.' },
-  'file-too-large': { exit: 4, hint: 'No router image is that large. Is this the right file?' },
-  'bad-value': { exit: 2, hint: 'Give a value in the range that the message names.' },
-} as const satisfies Record<string, { exit: number; hint: string }>;
+  'bad-usage': { exit: 2, hint: 'See owimg --help.', why: 'The command line was not understood, so nothing was read or done.' },
+  'member-needed': {
+    exit: 2,
+    hint: 'Unpack the archive, and take one of them.',
+    why: 'An archive holds several firmware files, and owimg does not guess which one is meant.',
+  },
+  'device-ambiguous': { exit: 2, hint: 'Name one of them: owimg devices lists them.', why: 'Several devices fit the name, and they take different images.' },
+  'device-unknown': {
+    exit: 3,
+    hint: 'owimg devices WORDS searches for one.',
+    why: 'Whether an image fits can only be told for a device that is known. Never read this as good.',
+  },
+  'unknown-format': { exit: 3, hint: 'owimg formats lists what owimg reads.', why: 'What owimg does not recognise it cannot check. Never read this as good.' },
+  'cannot-read': { exit: 4, hint: 'Check the path and its permissions.', why: 'The file, or what was to come from standard input, could not be read.' },
+  'cannot-write': {
+    exit: 4,
+    hint: 'Check the path, its permissions and the free space.',
+    why: 'The result could not be written; no half file is left behind.',
+  },
+  'file-too-large': { exit: 4, hint: 'No router image is that large. Is this the right file?', why: 'Files are read into memory, so there is a limit.' },
+  'bad-value': { exit: 2, hint: 'Give a value in the range that the message names.', why: 'An option was given a value that it does not take.' },
+} as const satisfies Record<string, { exit: number; hint: string; why: string }>;
 
 export type ErrorCode = keyof typeof errorKinds;
 

@@ -1,46 +1,63 @@
-/** What a code or a message means, for a person. */
-import type { Explanation } from '../explain/explain.ts';
-import type { Forcing, Message, Stage } from '../explain/messages.ts';
+/** What a code or a message means, for a person: 80 columns, nothing that a pipe would mind. */
+import type { Explanation, Nearest } from '../explain/explain.ts';
 import { painter, type TextOptions, wrap } from './text.ts';
-import { harmless } from './words.ts';
+import { counted, harmless } from './words.ts';
 
-const stages: Readonly<Record<Stage, string>> = {
-  'nothing-written': 'Nothing was written to the flash yet.',
-  written: 'It comes after something was written: the device does not start from it.',
-  'not-about-flash': 'It says nothing about what is in the flash.',
-};
+/** Labels stand in a column of their own. */
+const labelWidth = 10;
 
-const forcings: Readonly<Record<Forcing, string>> = {
-  harmless: 'Forcing it is harmless as far as this message goes.',
-  'settings-lost': 'Forcing it, or upgrading without keeping the settings, loses the settings and nothing else.',
-  bricks: 'Forcing it bricks the device if the message is right.',
-  cannot: 'It cannot be forced.',
-};
+function labelled(label: string, text: string, columns: number): string {
+  return wrap(text, columns, `  ${label.padEnd(labelWidth)}`);
+}
 
-function messageText(message: Message, options: TextOptions): string[] {
-  const { columns } = options;
-  return [
-    wrap(message.means, columns, '  '),
-    wrap(`Said by ${message.saidBy}. ${stages[message.stage]}${message.forcing === undefined ? '' : ` ${forcings[message.forcing]}`}`, columns, '  '),
-    wrap(message.next, columns, '  Next: '),
-    ...(message.codes === undefined ? [] : [wrap(`owimg calls it ${message.codes.join(', ')}.`, columns, '  ')]),
-  ];
+/** What each explanation says: a heading, and texts with their labels. */
+function contents(entry: Explanation, ofSeveral: boolean): { readonly heading: string; readonly texts: readonly (readonly [string, string])[] } {
+  if (entry.what === 'error')
+    return {
+      heading: `${entry.code} (exit status ${entry.exit})`,
+      texts: [
+        ['Why', entry.why],
+        ['Next', entry.hint],
+      ],
+    };
+  if (entry.what === 'finding')
+    return {
+      heading: `${entry.code} (${entry.severity})`,
+      texts: [
+        ['What', `${entry.title}. owimg says: "${entry.message}"`],
+        ['Why', entry.why ?? ''],
+        ['Next', entry.hint ?? 'Nothing: it is for your information.'],
+      ],
+    };
+  const { stage, forcing, codes, times } = entry;
+  const place = ofSeveral ? ` Line ${entry.line}${times === 1 ? '' : `, ${counted(times, 'time')}`}.` : '';
+  return {
+    heading: `"${harmless(entry.text)}"`,
+    texts: [
+      ['Said by', `${entry.saidBy.name}.${place}`],
+      ['Means', entry.means],
+      ['Flash', `${stage.harm}. ${stage.says}`],
+      ['Forcing', forcing === undefined ? '' : `${forcing.harm}. ${forcing.says}`],
+      ['Next', entry.next],
+      ['In owimg', codes.join(', ')],
+    ],
+  };
 }
 
 /** The report. */
 export function renderExplanations(explanations: readonly Explanation[], options: TextOptions): string {
   const paint = painter(options.colour);
-  const { columns } = options;
+  // One message that occurs once needs no place.
+  const ofSeveral = explanations.length > 1 || explanations.some((entry) => entry.what === 'message' && entry.times > 1);
   const sections = explanations.map((entry) => {
-    if (entry.what === 'message') return [paint('bold', wrap(`"${harmless(entry.line)}"`, columns)), ...messageText(entry.message, options)];
-    if (entry.what === 'error') return [paint('bold', `${entry.code} (exit status ${entry.exit})`), wrap(entry.hint, columns, '  Next: ')];
-    const hint = entry.hint === undefined ? [] : [wrap(entry.hint, columns, '  Next: ')];
-    return [paint('bold', `${entry.code} (${entry.severity})`), wrap(`${entry.title}.`, columns, '  '), ...hint];
+    const { heading, texts } = contents(entry, ofSeveral);
+    const told = texts.filter(([, text]) => text !== '').map(([label, text]) => labelled(label, text, options.columns));
+    return [paint('bold', wrap(heading, options.columns)), ...told].join('\n');
   });
-  return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
+  return `${sections.join('\n\n')}\n`;
 }
 
-/** Examples of messages that a text comes near to. */
-export function renderNearest(messages: readonly Message[], options: TextOptions): string {
-  return messages.map(({ examples }) => wrap(`"${examples[0].trim()}"`, options.columns, '  ')).join('\n');
+/** What a text comes near to. */
+export function renderNearest(nearest: readonly Nearest[], options: TextOptions): string {
+  return nearest.map(({ what, text }) => wrap(what === 'message' ? `"${text}"` : text, options.columns, '         ')).join('\n');
 }

@@ -1,2 +1,0 @@
-import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);
-import{auditImage,listRecord,unreadRecord}from"./chunk-YNRYLSJN.js";import"./chunk-ZM7MZKBB.js";import"./chunk-TXICH6ET.js";import"./chunk-2VIRNXAP.js";import"./chunk-N6MUMT62.js";import"./chunk-2NOBKRN5.js";import"./chunk-WCOO4TGF.js";import"./chunk-XJ3G327Q.js";import"./chunk-IK4JBSCZ.js";import"./chunk-D4IBVFS7.js";import"./chunk-C4SNI4ID.js";export{auditImage,listRecord,unreadRecord};
