@@ -35,7 +35,7 @@ try {
   match(owimg('check', factory, '--format', 'sarif', '--route', 'mtd'), /boot-magic-mismatch/);
   match(owimg('audit', join(root, 'fixtures/gpt')), /images:/);
   match(owimg('devices', 'archer', 'c7'), /tplink_archer-c7-v5/);
-  match(owimg('explain', 'Bad Magic Number'), /Next: /);
+  match(owimg('explain', 'Bad Magic Number'), /In owimg +boot-magic-mismatch/);
   match(owimg('formats'), /uimage/);
   say('all commands run from the installed package');
 
