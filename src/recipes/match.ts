@@ -72,7 +72,10 @@ class Matcher {
       } else {
         const format = shape.what === 'layer' ? shape.format : shape.what === 'rootfs' ? shape.fs : 'disk';
         const wanted = (layer: Layer | undefined): boolean => layer?.format === format || (shape.what === 'disk' && this.#roles.disks.has(layer?.format ?? ''));
-        const at = open ? layers.findIndex((layer, place) => place >= index && wanted(layer)) : index;
+        // Where anything may stand in front, the one that has the values is meant.
+        const fields = shape.what === 'layer' ? shape.fields : {};
+        const fitting = layers.findIndex((layer, place) => place >= index && wanted(layer) && hasFields(layer, fields));
+        const at = !open ? index : fitting >= 0 ? fitting : layers.findIndex((layer, place) => place >= index && wanted(layer));
         const layer = layers[at];
         if (layer === undefined || !wanted(layer)) {
           const found = layers[index];
@@ -151,6 +154,10 @@ function sameValue(actual: FieldValue, expected: FieldValue): boolean {
   const [a, b] = [String(actual).trimEnd(), String(expected)];
   if (a === b) return true;
   return a !== '' && b !== '' && Number(a) === Number(b);
+}
+
+function hasFields(layer: Layer, expected: Readonly<Record<string, FieldValue>>): boolean {
+  return Object.entries(expected).every(([name, value]) => layer.fields.some((field) => field.name === name && sameValue(field.value, value)));
 }
 
 /** Compares a file's layers with the shape of an image. */

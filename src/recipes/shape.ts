@@ -142,6 +142,7 @@ class Folding {
     }
     if (skippedSteps.has(name)) return shapes;
     if (diskSteps.has(name)) return [{ what: 'disk' }];
+    if (name === 'loader-kernel' || name === 'loader-okli') return [this.#loader(step), ...(name === 'loader-okli' ? shapes : [])];
     if (kernelCodeSteps.has(name)) return [{ what: 'data', label: 'kernel' }];
     const known = layerSteps[name];
     if (known === undefined) return [{ what: 'unknown', step }];
@@ -179,6 +180,12 @@ class Folding {
       return words.includes(`${word}=@OUT@`) ? shapes : [{ what: 'data', label: word }];
     };
     return [...from('kernel', this.#kernelShapes()), ...from('rootfs', [this.#rootfs()])];
+  }
+
+  /** A loader of OpenWrt's own: an ELF where the boot loader wants one, else code without a header. */
+  #loader(step: string): Shape {
+    if (this.#device.variables['LOADER_TYPE'] !== 'elf') return { what: 'data', label: 'loader' };
+    return { what: 'layer', format: 'elf', fields: {}, inside: [], step };
   }
 
   /** Kernel and root file system as they lie in flash: the board's table says where, or only that both are in one partition. */

@@ -39,7 +39,6 @@ export const skippedSteps: ReadonlySet<string> = new Set([
   'append-gl-metadata',
   'append-metadata',
   'append-teltonika-metadata',
-  'cameo-tag',
   'check-size',
   'create-uImage-dtb',
   'ls-clean',
@@ -51,9 +50,7 @@ export const skippedSteps: ReadonlySet<string> = new Set([
 export const kernelCodeSteps: ReadonlySet<string> = new Set([
   'append-dtb-elf',
   'append-dtb-to-elf',
-  'loader-kernel',
   'lzma-cfe',
-  'loader-okli',
   'relocate-kernel',
   'rt-compress',
   'rt-loader',
@@ -126,6 +123,7 @@ const tplink = (use: StepUse): Readonly<Record<string, FieldValue | undefined>> 
 /** By name of the step. */
 export const layerSteps: Readonly<Record<string, LayerStep>> = {
   'asus-trx': { ...trailer('asus-trx', (use) => ({ productId: (option(use.words, '-n') ?? option(use.command('asustrx'), '-p'))?.trimEnd() })), uimage: true },
+  'cameo-tag': { ...image('uimage', () => ({ cameoTag: 'CAMEOTAG' })), uimage: true },
   'cfe-bin': {
     identifies: true,
     format: 'imagetag',

@@ -193,9 +193,12 @@ export class Subject {
   }
 
   #owners(value: string): readonly Device[] {
-    const { devicesOf } = this.context;
+    const { devicesOf, facts } = this.context;
     const owners = devicesOf(value);
-    return owners.length > 0 ? owners : devicesOf(value.replace('_', ','));
+    if (owners.length > 0) return owners;
+    const renamed = devicesOf(value.replace('_', ','));
+    // The directory of a sysupgrade tar may have a name of its own.
+    return renamed.length > 0 ? renamed : facts.devices.filter(({ boardName }) => boardName === value);
   }
 
   /** Devices may list each other's names in their metadata; a device tree is for the one that it is named after. */
