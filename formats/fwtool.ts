@@ -14,6 +14,7 @@ import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
 import { hex, latin1, toBytes } from '../src/core/hex.ts';
+import type { BuildValue, RecipeDevice } from '../src/core/recipe-step.ts';
 import { hex32, bytes as raw, struct, u8, u32 } from '../src/core/struct.ts';
 import type { Field, Identity, Region } from '../src/core/types.ts';
 
@@ -181,6 +182,18 @@ function readMetadata(bytes: Uint8Array, start: number, end: number): Metadata {
   return { fields, identities, findings };
 }
 
+/** The chunks alone; their checksums cover `image`. */
+function build({ image, chunks }: FwtoolInput): Uint8Array {
+  const parts: Uint8Array[] = [];
+  for (const { type, data } of chunks) {
+    if (data.length > largestChunk + metadataHeaderLength)
+      throw new OwimgError('bad-value', `Cannot append a chunk of ${data.length} bytes: fwtool takes at most ${largestChunk}`);
+    const checksum = jamcrc(image, ...parts, data);
+    parts.push(data, trailer.write({ magic, checksum, type, padding: new Uint8Array(3), size: data.length + trailer.length }));
+  }
+  return joined(parts);
+}
+
 export const fwtool: Format<FwtoolInput> = {
   id: 'fwtool',
   title: 'fwtool metadata and signature',
@@ -264,18 +277,57 @@ export const fwtool: Format<FwtoolInput> = {
     };
   },
 
-  /** The chunks alone; their checksums cover `image`. */
-  build({ image, chunks }) {
-    const parts: Uint8Array[] = [];
-    for (const { type, data } of chunks) {
-      if (data.length > largestChunk + metadataHeaderLength)
-        throw new OwimgError('bad-value', `Cannot append a chunk of ${data.length} bytes: fwtool takes at most ${largestChunk}`);
-      const checksum = jamcrc(image, ...parts, data);
-      parts.push(data, trailer.write({ magic, checksum, type, padding: new Uint8Array(3), size: data.length + trailer.length }));
-    }
-    return joined(parts);
+  build,
+
+  recipeSteps: {
+    'append-metadata': {
+      compose: (image, use) => {
+        // OpenWrt appends none to images of devices without a name to compare.
+        if (use.device.boards.length === 0) return image;
+        const json = use.hasPart('metadata') ? use.part('metadata') : toBytes(metadataText(use.device, (value) => use.build(value)));
+        const data = joined([new Uint8Array(metadataHeaderLength), json]);
+        return joined([image, build({ image, chunks: [{ type: typeMetadata, data }] })]);
+      },
+      decompose: async (image, use) => {
+        const found = locate(image);
+        const metadata = found?.chunks.findLast(({ type }) => type === typeMetadata);
+        if (metadata !== undefined) {
+          const json = image.subarray(metadata.start + metadataHeaderLength, metadata.trailerOffset);
+          await use.found('metadata', json);
+          for (const value of ['dist', 'version', 'revision'] as const) {
+            const text = readMetadata(image, metadata.start, metadata.trailerOffset).fields.find(({ name }) => name === `version.${value}`)?.value;
+            if (typeof text === 'string') use.tells(value, text);
+          }
+        }
+        return found === undefined ? image : image.subarray(0, found.start);
+      },
+    },
   },
 };
+
+/**
+ * The JSON that OpenWrt appends to the images of a device, with the blanks that make leaves in it and the line end of `echo`.
+ * Written down in include/image-commands.mk (metadata_json).
+ */
+export function metadataText(device: RecipeDevice, build: (value: BuildValue) => string): string {
+  const { boards, compatVersion, compatMessage } = device;
+  const quoted = (text: string): string => `"${text.replaceAll('"', '\\"')}"`;
+  const list = (names: readonly string[]): string => names.map(quoted).join(',');
+  const message = compatMessage === undefined ? '' : `"compat_message": ${quoted(compatMessage)},`;
+  const reason = compatMessage === undefined ? 'Please check documentation ...' : `Reason: ${compatMessage}`;
+  const refusal = `Image version mismatch: image ${compatVersion}, device 1.0. Please wipe config during upgrade (force required) or reinstall.`;
+  const legacy =
+    compatVersion === '1.0'
+      ? ''
+      : `"new_supported_devices": [${list(boards)}], "supported_devices": [${quoted(`${boards.join(' ')} - ${refusal} ${reason}`)}],`;
+  const plain = compatVersion === '1.0' ? `"supported_devices":[${list(boards)}],` : '';
+  const version = [
+    `"dist": ${quoted(build('dist'))}, "version": ${quoted(build('version'))}, "revision": ${quoted(build('revision'))},`,
+    `"target": ${quoted(device.target)}, "board": ${quoted(device.boardName ?? device.profile)}`,
+  ].join(' ');
+  const head = `"metadata_version": "1.1", "compat_version": ${quoted(compatVersion)},`;
+  return `{  ${head} ${message} ${legacy} ${plain} "version": { ${version} } }\n`;
+}
 
 /** Why a trailer whose magic number stands there cannot be used. */
 function unusableTrailer(bytes: Uint8Array, offset: number): LocalFinding[] {

@@ -12,6 +12,7 @@ import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Payload, type Reading, region, truncatedHeader } from '../src/core/format.ts';
 import { hex, printable, toBytes } from '../src/core/hex.ts';
+import { optionWord } from '../src/core/recipe-step.ts';
 import { hex32, bytes as raw, struct, u8, u32 } from '../src/core/struct.ts';
 import type { Confidence, Field, Region } from '../src/core/types.ts';
 
@@ -49,6 +50,34 @@ const headerSum = (bytes: Uint8Array): number => netgearSum(...withReplaced(byte
 
 function plausibleHeader({ headerLength }: Values, available: number): boolean {
   return headerLength > header.length && headerLength <= header.length + longestBoardId && headerLength <= available;
+}
+
+function build({ boardId, region: regionNumber, version = new Uint8Array(7).fill(99), kernel, rootfs = new Uint8Array(0) }: NetgearChkInput): Uint8Array {
+  if (boardId.length > longestBoardId)
+    throw new OwimgError('bad-value', `Cannot store a board id of ${boardId.length} characters: the header has room for ${longestBoardId}`);
+  if (!Number.isInteger(regionNumber) || regionNumber < 0 || regionNumber > 255)
+    throw new OwimgError('bad-value', `Cannot store region ${regionNumber}: expected 0 to 255`);
+  const headerLength = header.length + boardId.length;
+  const built = new Uint8Array(headerLength + kernel.length + rootfs.length);
+  built.set(
+    header.write({
+      magic,
+      headerLength,
+      region: regionNumber,
+      version: Uint8Array.from(version),
+      kernelChecksum: netgearSum(kernel),
+      rootfsChecksum: netgearSum(rootfs),
+      kernelLength: kernel.length,
+      rootfsLength: rootfs.length,
+      imageChecksum: netgearSum(kernel, rootfs),
+      headerChecksum: 0,
+    }),
+  );
+  built.set(toBytes(boardId), header.length);
+  built.set(kernel, headerLength);
+  built.set(rootfs, headerLength + kernel.length);
+  new DataView(built.buffer).setUint32(header.at.headerChecksum.offset, headerSum(built.subarray(0, headerLength)));
+  return built;
 }
 
 export const netgearChk: Format<NetgearChkInput> = {
@@ -156,31 +185,15 @@ export const netgearChk: Format<NetgearChkInput> = {
     };
   },
 
-  build({ boardId, region: regionNumber, version = new Uint8Array(7).fill(99), kernel, rootfs = new Uint8Array(0) }) {
-    if (boardId.length > longestBoardId)
-      throw new OwimgError('bad-value', `Cannot store a board id of ${boardId.length} characters: the header has room for ${longestBoardId}`);
-    if (!Number.isInteger(regionNumber) || regionNumber < 0 || regionNumber > 255)
-      throw new OwimgError('bad-value', `Cannot store region ${regionNumber}: expected 0 to 255`);
-    const headerLength = header.length + boardId.length;
-    const built = new Uint8Array(headerLength + kernel.length + rootfs.length);
-    built.set(
-      header.write({
-        magic,
-        headerLength,
-        region: regionNumber,
-        version: Uint8Array.from(version),
-        kernelChecksum: netgearSum(kernel),
-        rootfsChecksum: netgearSum(rootfs),
-        kernelLength: kernel.length,
-        rootfsLength: rootfs.length,
-        imageChecksum: netgearSum(kernel, rootfs),
-        headerChecksum: 0,
-      }),
-    );
-    built.set(toBytes(boardId), header.length);
-    built.set(kernel, headerLength);
-    built.set(rootfs, headerLength + kernel.length);
-    new DataView(built.buffer).setUint32(header.at.headerChecksum.offset, headerSum(built.subarray(0, headerLength)));
-    return built;
+  build,
+
+  recipeSteps: {
+    'netgear-chk': {
+      compose: (image, use) => {
+        const command = use.command('mkchkimg');
+        return build({ boardId: optionWord(command, '-b') ?? '', region: Number(optionWord(command, '-r') ?? 1), kernel: image });
+      },
+      decompose: (image) => image.subarray(header.read(image).headerLength),
+    },
   },
 };

@@ -43,10 +43,11 @@ const sizeNames: Readonly<Record<string, keyof DeviceSizes>> = {
 const notFacts = new Set(['UBNT_REVISION', 'KERNEL_INSTALL']);
 
 /** Tools whose arguments are all in the steps and the variables. */
-const derivedTools = new Set(['sysupgrade-tar.sh', 'ubinize-image.sh', 'mkimage', 'mkits.sh', 'tplink-safeloader', 'trx', 'otrx', 'fiptool']);
+const derivedTools = new Set(['sysupgrade-tar.sh', 'mkimage', 'mkits.sh', 'tplink-safeloader', 'trx', 'otrx', 'fiptool']);
 
-/** Names of files of the build, which mean nothing outside of it. */
-const made = /^(@OUT@|@KERNEL@|@ROOTFS@|\$KDIR|\$STAGING_DIR)/;
+/** What the recipes were evaluated with: a build has its own. */
+const revision = 'r99999-0123456789';
+const withoutBuild = (word: string): string => word.replaceAll(revision, '@REVISION@').replaceAll('r99999', '@REVISION_NUMBER@');
 
 const given = <T>(name: string, value: T | null | undefined): object => (value === null || value === undefined || value === '' ? {} : { [name]: value });
 
@@ -90,7 +91,7 @@ function deviceOf(line: DeviceLine, recovery: readonly Recovery[]): Device {
     images: line.images.map(({ name, role, fs, file, steps: evaluated, tar_dir, tools = [] }) => {
       // Some targets pack what the recipe has made (CONFIG_TARGET_IMAGES_GZIP); only the file's name shows it.
       const steps = file.endsWith('.gz') && !name.endsWith('.gz') ? [...evaluated, 'gzip'] : evaluated;
-      const commands = tools.filter(([tool]) => !derivedTools.has(tool as string)).map((command) => command.filter((word) => !made.test(word)));
+      const commands = tools.filter(([tool]) => !derivedTools.has(tool as string)).map((command) => command.map(withoutBuild));
       return { name, role, fs, steps, ...given('tarDirectory', tar_dir), ...(commands.length === 0 ? {} : { commands }) };
     }),
     recovery,

@@ -14,6 +14,7 @@ import { hexBytes } from './core/hex.ts';
 import { allLayers } from './core/layers.ts';
 import { Budget, defaultLimits, type Limits } from './core/limits.ts';
 import { paddingLength, trailingPadding } from './core/padding.ts';
+import type { FlashPiece } from './core/recipe-step.ts';
 import type { Coverage, Field, Finding, Identity, Inspection, Kind, Layer, Range, Region, Source, Status } from './core/types.ts';
 import { nameFindings } from './file-name.ts';
 import { lineEndDamage, recogniseOther, swappedBytes } from './not-firmware.ts';
@@ -652,6 +653,25 @@ function statusOf(findings: readonly Finding[]): Status {
   // The file itself, or one of those that an archive holds.
   if (findings.some(({ code }) => code === 'format-unknown' || code === 'archive-unrecognised')) return 'unknown';
   return findings.some(({ severity }) => severity === 'warning') ? 'doubtful' : 'sound';
+}
+
+/**
+ * What stands one behind the other in a stretch of flash, without a look into it: layers, filler, and bytes that nobody knows.
+ *
+ * @param deep unpack what does not say where it ends
+ */
+export async function piecesOf(formats: readonly AnyFormat[], bytes: Uint8Array, deep = false): Promise<readonly FlashPiece[]> {
+  const inspector = new Inspector(formats, new Budget(defaultLimits), deep);
+  const window: Window = { space: { bytes, places: null }, offset: 0, length: bytes.length };
+  const walk: Walk = { depth: 0, path: '', label: '', unexplained: 'unknown', content: 'slice', outer: false, findings: [] };
+  const pieces = await inspector.walk(window, walk);
+  return pieces.map(({ region: { kind, offset, length }, format, reading }) => ({
+    format: format?.id ?? null,
+    role: format?.role ?? (kind === 'padding' ? kind : 'unknown'),
+    open: reading?.open === true,
+    offset,
+    length,
+  }));
 }
 
 /**

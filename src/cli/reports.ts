@@ -1,6 +1,7 @@
 /** `--format` and `--report` of the commands that CI calls: which report, and where to. */
-import { appendFile, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile } from 'node:fs/promises';
 import { OwimgError } from '../core/errors.ts';
+import { writeFile } from '../io/write-file.ts';
 import type { CiFile } from '../report/ci.ts';
 import type { Tool } from '../report/json.ts';
 import type { Console } from './console.ts';
@@ -39,23 +40,11 @@ async function rendered(format: Exclude<OutputFormat, 'text' | 'json'> | FileFor
   return format === 'summary' ? renderGithubSummary(files) : renderGithub(files);
 }
 
-/** Written to a temporary name and renamed: a report is whole or not there. */
-async function replaceFile(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
-  try {
-    await writeFile(temporary, text);
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw new OwimgError('cannot-write', `Cannot write "${path}": ${(error as Error).message}`);
-  }
-}
-
 /** Prints the report for CI, if one is wanted, and writes those that go to files. */
 export async function writeReports(wanted: Wanted, files: readonly CiFile[], tool: Tool, io: Console): Promise<void> {
   const { format } = wanted;
   if (format !== 'text' && format !== 'json') io.out(await rendered(format, files, tool));
-  for (const { format: kind, path } of wanted.files) await replaceFile(path, await rendered(kind, files, tool));
+  for (const { format: kind, path } of wanted.files) await writeFile(path, await rendered(kind, files, tool), true);
   // GitHub shows what is appended to this file under the step.
   const summary = process.env['GITHUB_STEP_SUMMARY'];
   if (format === 'github' && summary !== undefined && summary !== '') await appendFile(summary, await rendered('summary', files, tool));

@@ -22,6 +22,36 @@ export const errorKinds = {
     why: 'The result could not be written; no half file is left behind.',
   },
   'file-too-large': { exit: 4, hint: 'No router image is that large. Is this the right file?', why: 'Files are read into memory, so there is a limit.' },
+  'image-ambiguous': {
+    exit: 2,
+    hint: 'Choose one with --image NAME.',
+    why: 'OpenWrt builds several images of this kind for the device (regions, slots), and only the owner of the device knows which one fits.',
+  },
+  'part-missing': {
+    exit: 2,
+    hint: 'Give it with --part NAME=FILE.',
+    why: 'The image that was asked for holds something that is not in the one that was given: a loader, an initramfs kernel.',
+  },
+  'step-unknown': {
+    exit: 3,
+    hint: 'Download the image from the release instead: owimg devices NAME says what it is called.',
+    why: 'OpenWrt makes the image with a tool that owimg cannot do yet. Never take another image for it.',
+  },
+  'input-refused': {
+    exit: 1,
+    hint: 'Download it again and compare it with the sha256sums of the release.',
+    why: 'A broken image, or one for another device, is never converted: the result would look right and brick the device.',
+  },
+  'conversion-impossible': {
+    exit: 1,
+    hint: 'Download the image from the release instead: owimg devices NAME says what it is called.',
+    why: 'One image cannot be made from the other: something is in one of them that the other lacks, or it does not fit.',
+  },
+  'result-wrong': {
+    exit: 1,
+    hint: 'Nothing was written. Please report this with the name of the file and of the device.',
+    why: 'What was made did not pass the checks that every image has to pass, so it was thrown away.',
+  },
   'bad-value': { exit: 2, hint: 'Give a value in the range that the message names.', why: 'An option was given a value that it does not take.' },
 } as const satisfies Record<string, { exit: number; hint: string; why: string }>;
 

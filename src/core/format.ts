@@ -10,6 +10,7 @@ import type { LocalFinding } from './findings.ts';
 import { hexBytes } from './hex.ts';
 import type { Budget } from './limits.ts';
 import { paddingLength } from './padding.ts';
+import type { RecipeSteps } from './recipe-step.ts';
 import type { Confidence, Field, Identity, Kind, Range, Region } from './types.ts';
 
 /** What a format is for, as far as the engine must know to read what stands beside it. */
@@ -129,6 +130,8 @@ export interface Format<Input = unknown> {
   parse(bytes: Uint8Array, context: ParseContext): Reading<Input> | Promise<Reading<Input>>;
   /** The bytes that the reference tool gives for these values. Throws OwimgError for values that do not fit. */
   build?(input: Input): Uint8Array;
+  /** The steps of OpenWrt's image recipes that write it, and their inverses. */
+  readonly recipeSteps?: RecipeSteps;
 }
 
 /** A region; the shortest way to write one. */

@@ -2,6 +2,9 @@
  * What OpenWrt knows of the devices it builds images for: names, sizes, the recipe of every image, how a device is
  * recovered. Types only; `load.ts` has the data, `scripts/facts.ts` makes it.
  */
+import type { RecipeDevice, SafeloaderBoard } from '../core/recipe-step.ts';
+
+export type { DeviceSizes, SafeloaderBoard } from '../core/recipe-step.ts';
 
 /** What an image in a recipe is for. `both`: the vendor's upgrade takes it and so does sysupgrade. `part`: of no use alone. */
 export type ImageRole = 'sysupgrade' | 'factory' | 'both' | 'recovery' | 'factory-initramfs' | 'disk' | 'part' | 'bootloader/other' | 'other';
@@ -16,8 +19,9 @@ export interface DeviceImage {
   /** The evaluated steps of its recipe: `append-kernel`, `pad-to 64k`. */
   readonly steps: readonly string[];
   /**
-   * The command lines of the image tools that a full build runs for it, without the names of its files. Where they differ from what the
-   * steps and variables say, a variable of another device has leaked into the recipe, and the published images are made like this.
+   * The command lines of the image tools that a full build runs for it. Files are `@OUT@` (what was made so far), `@KERNEL@` and
+   * `@ROOTFS@`, what differs from build to build `@REVISION@` (`r12345-abcdef`) and `@REVISION_NUMBER@` (`r12345`). Where they differ from
+   * what the steps and variables say, a variable of another device has leaked into the recipe, and the published images are made like this.
    */
   readonly commands?: readonly (readonly string[])[];
   /** The directory in a sysupgrade tar. */
@@ -41,61 +45,20 @@ export interface Recovery {
   readonly commit: string;
 }
 
-/** Bytes. */
-export interface DeviceSizes {
-  /** Of the firmware partition. */
-  readonly image?: number;
-  /** Of the kernel's partition. */
-  readonly kernel?: number;
-  /** Erase block. */
-  readonly block?: number;
-  /** Page of NAND flash, the smallest unit that can be written. */
-  readonly page?: number;
-  readonly subpage?: number;
-  readonly vidHeaderOffset?: number;
-  readonly nand?: number;
-  readonly factory?: number;
-}
-
 /** One device profile of OpenWrt. */
-export interface Device {
-  /** The name in the build system and in file names: `tplink_archer-c7-v5`. */
-  readonly profile: string;
-  /** With subtarget: `ath79/generic`. */
-  readonly target: string;
-  /** As OpenWrt calls it: `mips`, `mipsel`, `arm`, `aarch64` ... */
-  readonly architecture: string;
+export interface Device extends RecipeDevice {
   readonly title: string;
   /** Other names under which the same hardware is sold. */
   readonly otherTitles: readonly string[];
-  /** SUPPORTED_DEVICES: what the running system may call itself, its own name first, older names behind. */
-  readonly boards: readonly string[];
-  /** BOARD_NAME, where the directory of a sysupgrade tar is not called after the profile. */
-  readonly boardName?: string;
-  readonly compatVersion: string;
-  readonly compatMessage?: string;
   readonly soc?: string;
   /** The device tree source; profiles may share one. */
   readonly dts?: string;
-  readonly sizes: DeviceSizes;
-  /** Variables of the recipe with a meaning of their own (UBINIZE_OPTS, KERNEL_IN_UBI ...). */
-  readonly flags: Readonly<Record<string, string>>;
-  /** Variables that the steps use: `TPLINK_HWID`, `NETGEAR_BOARD_ID` ... */
-  readonly variables: Readonly<Record<string, string>>;
   /** The steps that make the kernel of its images; empty if there is none. */
   readonly kernel: readonly string[];
   /** The steps that make its initramfs image; empty if there is none. */
   readonly initramfs: readonly string[];
   readonly images: readonly DeviceImage[];
   readonly recovery: readonly Recovery[];
-}
-
-/** One board in the table of `tplink-safeloader`. */
-export interface SafeloaderBoard {
-  /** TPLINK_BOARD_ID. */
-  readonly id: string;
-  readonly supportList: string;
-  readonly partitions: readonly { readonly name: string; readonly offset: number; readonly length: number }[];
 }
 
 export interface DeviceFacts {

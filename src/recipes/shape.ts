@@ -2,6 +2,7 @@
  * What an image made by a recipe looks like: which layers it has, in which order, at which offsets, and which values
  * must stand in them. Made from a recipe's steps, without any bytes.
  */
+import { sizeOf } from '../core/recipe-step.ts';
 import type { FieldValue } from '../core/types.ts';
 import type { Device, DeviceImage, SafeloaderBoard } from '../devices/facts.ts';
 import { diskSteps, kernelCodeSteps, layerSteps, type StepUse, skippedSteps } from './steps.ts';
@@ -55,14 +56,6 @@ export interface UnknownShape {
 export type GapShape = { readonly what: 'gap' } & ({ readonly unit: number; readonly before: number } | { readonly extra: number } | { readonly at: number });
 
 export type Shape = LayerShape | TrailerShape | RootfsShape | DiskShape | DataShape | UnknownShape | GapShape;
-
-/** The number in a step's argument: `64k`, `0x20000`, `4096k`, `2M`; NaN where it is none. */
-export function stepNumber(text: string): number {
-  const match = /^(0x[0-9a-f]+|\d+)([km]?)$/i.exec(text);
-  if (match === null) return Number.NaN;
-  const unit = { k: 1024, m: 1_048_576 }[(match[2] as string).toLowerCase()] ?? 1;
-  return Number(match[1]) * unit;
-}
 
 /** Cuts a step into its words; quoted words stay together and lose their quotes. */
 export function stepWords(step: string): string[] {
@@ -134,7 +127,7 @@ class Folding {
       case 'pad-offset':
         return [...shapes, gap(words[0], words[1], step)];
       case 'pad-extra':
-        return [...shapes, { what: 'gap', extra: stepNumber(words[0] ?? '') }];
+        return [...shapes, { what: 'gap', extra: sizeOf(words[0] ?? '') }];
       case 'at91-sdcard':
         return [{ what: 'layer', format: 'gzip', fields: {}, inside: [{ what: 'disk' }], step }];
       case 'append-image-stage':
@@ -209,7 +202,7 @@ class Folding {
 }
 
 function gap(unit: string | undefined, before: string | undefined, step: string): Shape {
-  const shape: Shape = { what: 'gap', unit: stepNumber(unit ?? ''), before: stepNumber(before ?? '') };
+  const shape: Shape = { what: 'gap', unit: sizeOf(unit ?? ''), before: sizeOf(before ?? '') };
   return Number.isNaN(shape.unit + shape.before) ? { what: 'unknown', step } : shape;
 }
 

@@ -2,6 +2,7 @@
  * The steps of OpenWrt's image recipes that make a layer, and what must then stand in it. `include/image-commands.mk`
  * and the targets' image/Makefile define them; the names of the fields are those that our formats give.
  */
+import { optionWord } from '../core/recipe-step.ts';
 import type { FieldValue } from '../core/types.ts';
 import type { Device, SafeloaderBoard } from '../devices/facts.ts';
 
@@ -84,12 +85,6 @@ export const diskSteps: ReadonlySet<string> = new Set([
   'zynq-sdcard',
 ]);
 
-/** The word behind an option: `-C US`. */
-function option(words: readonly string[], name: string): string | undefined {
-  const index = words.indexOf(name);
-  return index < 0 ? undefined : words[index + 1];
-}
-
 /** Some values stand in quotes, with blanks that only fill up the field. */
 const variable = ({ device }: StepUse, name: string): string | undefined => device.variables[name]?.replace(/^"(.*)"$/, '$1').trimEnd();
 
@@ -122,7 +117,10 @@ const tplink = (use: StepUse): Readonly<Record<string, FieldValue | undefined>> 
 
 /** By name of the step. */
 export const layerSteps: Readonly<Record<string, LayerStep>> = {
-  'asus-trx': { ...trailer('asus-trx', (use) => ({ productId: (option(use.words, '-n') ?? option(use.command('asustrx'), '-p'))?.trimEnd() })), uimage: true },
+  'asus-trx': {
+    ...trailer('asus-trx', (use) => ({ productId: (optionWord(use.words, '-n') ?? optionWord(use.command('asustrx'), '-p'))?.trimEnd() })),
+    uimage: true,
+  },
   'cameo-tag': { ...image('uimage', () => ({ cameoTag: 'CAMEOTAG' })), uimage: true },
   'cfe-bin': {
     identifies: true,
@@ -134,13 +132,15 @@ export const layerSteps: Readonly<Record<string, LayerStep>> = {
   fit: image('fit'),
   gzip: image('gzip'),
   'libdeflate-gzip': image('gzip'),
-  'linksys-bin': identified(image('cybertan', (use) => ({ pattern: option(use.command('addpattern'), '-p') }))),
+  'linksys-bin': identified(image('cybertan', (use) => ({ pattern: optionWord(use.command('addpattern'), '-p') }))),
   'linksys-image': identified(trailer('linksys-footer', ({ words }) => ({ type: words.find((word) => word.startsWith('type='))?.slice('type='.length) }))),
   lzma: image('lzma'),
   'lzma-d16': image('lzma'),
-  'netgear-chk': identified(image('netgear-chk', (use) => ({ boardId: option(use.command('mkchkimg'), '-b') }))),
+  'netgear-chk': identified(image('netgear-chk', (use) => ({ boardId: optionWord(use.command('mkchkimg'), '-b') }))),
   'netgear-squashfs': { format: 'uimage', takes: 'nothing', fields: (use) => ({ magic: variable(use, 'UIMAGE_MAGIC') }) },
-  'netgear-dni': identified(image('netgear-dni', (use) => ({ device: option(use.command('mkdniimg'), '-B'), hd_id: option(use.command('mkdniimg'), '-H') }))),
+  'netgear-dni': identified(
+    image('netgear-dni', (use) => ({ device: optionWord(use.command('mkdniimg'), '-B'), hd_id: optionWord(use.command('mkdniimg'), '-H') })),
+  ),
   seama: image('seama'),
   'senao-tar-gz': { format: 'gzip', takes: 'nothing' },
   'seama-seal': identified(image('seama', (use) => ({ meta: [`signature=${variable(use, 'SEAMA_SIGNATURE')}`] }))),
@@ -173,10 +173,10 @@ export const layerSteps: Readonly<Record<string, LayerStep>> = {
   'trx-with-loader': { format: 'trx', takes: 'kernel-and-image', parts: true },
   'trx-without-loader': { format: 'trx', takes: 'kernel-and-image', parts: true },
   uImage: image('uimage', (use) => ({
-    magic: option(use.words, '-M') ?? variable(use, 'UIMAGE_MAGIC') ?? '0x27051956',
+    magic: optionWord(use.words, '-M') ?? variable(use, 'UIMAGE_MAGIC') ?? '0x27051956',
     load: variable(use, 'KERNEL_LOADADDR'),
     architecture: architectures[use.device.architecture],
     compression: compressions[use.words[0] ?? ''],
   })),
-  zyimage: identified(trailer('znbg-trailer', ({ words }) => ({ deviceId: option(words, '-d') }))),
+  zyimage: identified(trailer('znbg-trailer', ({ words }) => ({ deviceId: optionWord(words, '-d') }))),
 };

@@ -1,10 +1,11 @@
 /** One image and one device: what all routes ask of them, worked out once. */
 import { finding } from '../core/findings.ts';
 import { allLayers } from '../core/layers.ts';
+import { sizeOf } from '../core/recipe-step.ts';
 import type { Finding, Identity, Inspection, Layer, Range } from '../core/types.ts';
 import type { Device, DeviceFacts, DeviceImage, ImageRole } from '../devices/facts.ts';
 import { type FormatRoles, type Match, type Misfit, matchShape } from '../recipes/match.ts';
-import { type Shape, stepNumber, stepWords } from '../recipes/shape.ts';
+import { type Shape, stepWords } from '../recipes/shape.ts';
 import { kernelLimits } from './loader-limits.ts';
 import { type ImageMetadata, readMetadata } from './metadata.ts';
 
@@ -257,7 +258,7 @@ export class Subject {
     const after = words.slice(at + 1).map(([name]) => name as string);
     if (!after.every(isMetadataStep)) return undefined;
     const given = words[at]?.[1];
-    return given === undefined ? sizes.image : stepNumber(given);
+    return given === undefined ? sizes.image : sizeOf(given);
   }
 
   /** What is too big for this device, if the file is taken for one of its images. */

@@ -1,0 +1,102 @@
+/** Writes results: to a temporary name beside the target, then renamed, so that a file is whole or not there. */
+import { randomUUID } from 'node:crypto';
+import { link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { OwimgError } from '../core/errors.ts';
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'its folder does not exist',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EISDIR: 'it is a directory',
+  ENOTDIR: 'a part of the path is not a directory',
+  ENOSPC: 'no space left',
+  EROFS: 'the file system is read-only',
+  EDQUOT: 'the quota is used up',
+  ENAMETOOLONG: 'the name is too long',
+};
+
+function unwritable(path: string, error: unknown): OwimgError {
+  if (error instanceof OwimgError) return error;
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  return new OwimgError('cannot-write', `Cannot write "${path}": ${reasons[code] ?? message}`);
+}
+
+const exists = (path: string): OwimgError =>
+  new OwimgError('cannot-write', `Cannot write "${path}": it exists, and is kept`, 'Give another name with -o, or --force to replace it.');
+
+/** Temporary files that are being written; what an interrupt must take away. */
+const unfinished = new Set<string>();
+
+/** The temporary files that are being written now: what a program that is interrupted removes before it ends. */
+export const unfinishedFiles: ReadonlySet<string> = unfinished;
+
+/**
+ * Refuses a path that a later {@link writeFile} could not write, so that nobody waits for a result that then cannot be kept.
+ *
+ * @throws OwimgError `cannot-write`
+ */
+export async function requireWritable(path: string, force: boolean): Promise<void> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw unwritable(path, error);
+  });
+  if (found?.isDirectory()) throw unwritable(path, Object.assign(new Error(), { code: 'EISDIR' }));
+  if (found !== undefined && !force) throw exists(path);
+  const folder = dirname(path);
+  const isFolder = await stat(folder).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  );
+  if (!isFolder)
+    throw new OwimgError('cannot-write', `Cannot write "${path}": the folder "${folder}" does not exist`, 'Make it first, or give another name with -o.');
+}
+
+/**
+ * Writes a new file, or replaces one with `force`. Interrupted at any moment there is no file, or the whole one.
+ *
+ * @throws OwimgError `cannot-write`; the target is as it was
+ */
+export async function writeFile(path: string, bytes: Uint8Array | string, force = false): Promise<void> {
+  const temporary = join(dirname(path), `.${basename(path).slice(0, 100)}.${randomUUID()}.tmp`);
+  try {
+    unfinished.add(temporary);
+    const handle = await open(temporary, 'wx', 0o666);
+    try {
+      await handle.writeFile(bytes);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    if (force) await rename(temporary, path);
+    // A link fails where the name is taken, also by somebody who was quicker.
+    else {
+      await link(temporary, path).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'EEXIST') throw exists(path);
+        // File systems without links: FAT on a stick.
+        if (error.code === 'EPERM' || error.code === 'ENOTSUP' || error.code === 'EOPNOTSUPP')
+          return requireWritable(path, false).then(() => rename(temporary, path));
+        throw error;
+      });
+      await rm(temporary, { force: true });
+    }
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw unwritable(path, error);
+  } finally {
+    unfinished.delete(temporary);
+  }
+}
+
+/**
+ * Makes a folder for several results, if it is not there.
+ *
+ * @throws OwimgError `cannot-write`
+ */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+}

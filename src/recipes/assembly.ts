@@ -1,0 +1,152 @@
+/**
+ * The steps that only put things one behind the other and fill up: `append-kernel`, `pad-to`, `pad-rootfs` ... Written down in
+ * OpenWrt's include/image-commands.mk; what `pad-rootfs` writes, in tools/padjffs2.
+ *
+ * Their inverses cut from the end: what stands behind a part is filler, and the layers tell where a part ends.
+ */
+import { joined } from '../core/bytes.ts';
+import { OwimgError } from '../core/errors.ts';
+import { byteCount, hexOffset, toBytes } from '../core/hex.ts';
+import { type DecomposeUse, type FlashPiece, type RecipeStep, type RecipeSteps, type StepUse, sizeWord } from '../core/recipe-step.ts';
+
+const whole = ({ name, words }: StepUse): string => [name, ...words].join(' ');
+
+const same = (image: Uint8Array): Uint8Array => image;
+
+const zeroFilled = (image: Uint8Array, length: number): Uint8Array => {
+  if (length <= image.length) return image;
+  const filled = new Uint8Array(length);
+  filled.set(image);
+  return filled;
+};
+
+const roundUp = (length: number, unit: number): number => Math.ceil(length / unit) * unit;
+
+/** Whether the piece is only there to fill up or to mark the end. */
+export const isFiller = ({ role }: FlashPiece): boolean => role === 'padding' || role === 'mark';
+
+/** Cuts the image where the last piece begins that fits; behind it there may be filler alone. */
+async function cutBefore(image: Uint8Array, use: DecomposeUse, what: string, fits: (piece: FlashPiece) => boolean): Promise<number> {
+  const pieces = await use.pieces(image);
+  const index = pieces.findLastIndex(fits);
+  const piece = pieces[index];
+  if (piece === undefined) {
+    throw new OwimgError(
+      'conversion-impossible',
+      `Cannot take the image apart at the step "${whole(use)}": no ${what} was found in its ${byteCount(image.length)}`,
+    );
+  }
+  const behind = pieces.slice(index + 1).find((entry) => !isFiller(entry));
+  if (behind !== undefined) {
+    const place = `${byteCount(behind.length)} at ${hexOffset(behind.offset)} of what this step made`;
+    throw new OwimgError(
+      'conversion-impossible',
+      `Cannot take the image apart at the step "${whole(use)}": behind the ${what} stand ${place}, which no recipe puts there`,
+    );
+  }
+  return piece.offset;
+}
+
+/** What stands at the image's end is a part of its own. */
+const appended = (name: string, what: string, fits: (piece: FlashPiece) => boolean): RecipeStep => ({
+  compose: (image, use) => joined([image, use.part(name)]),
+  decompose: async (image, use) => {
+    const start = await cutBefore(image, use, what, fits);
+    await use.found(name, image.subarray(start), true);
+    return image.subarray(0, start);
+  },
+});
+
+/** `padjffs2`: FF up to each of these boundaries, and there the mark at which OpenWrt begins its own file system. */
+const marks = {
+  end: Uint8Array.of(0xde, 0xad, 0xc0, 0xde),
+  '-J': Uint8Array.of(0x19, 0x85, 0x20, 0x04, 0x04, 0x00, 0x00, 0x00, 0xc4, 0x94, 0xdb, 0xf4),
+  '-j': Uint8Array.of(0x85, 0x19, 0x04, 0x20, 0x00, 0x00, 0x00, 0x04, 0xa8, 0xfb, 0xa0, 0xb4),
+};
+
+/**
+ * @param sizes the boundaries, powers of two; bytes
+ * @param offset how far the image's first byte lies behind a boundary
+ */
+export function padJffs2(image: Uint8Array, sizes: readonly number[], offset = 0, mark: Uint8Array = marks.end): Uint8Array {
+  const parts = [image];
+  let position = image.length + offset;
+  let open = [...new Set(sizes)].sort((a, b) => a - b);
+  while (open[0] !== undefined) {
+    const boundary = roundUp(position, open[0]);
+    parts.push(new Uint8Array(boundary - position).fill(0xff), mark);
+    position = boundary + mark.length;
+    open = open.filter((size) => boundary % size !== 0);
+  }
+  return joined(parts);
+}
+
+const usualBoundaries = [4, 8, 16, 64, 128, 256].map((size) => size * 1024);
+
+function padRootfs(image: Uint8Array, { words, device }: StepUse): Uint8Array {
+  const at = words.indexOf('-x');
+  const mark = words.includes('-J') ? marks['-J'] : words.includes('-j') ? marks['-j'] : marks.end;
+  const { block } = device.sizes;
+  return padJffs2(image, block === undefined ? usualBoundaries : [block], at < 0 ? 0 : Number(words[at + 1]), mark);
+}
+
+/** @throws OwimgError `conversion-impossible` */
+function checkSize(image: Uint8Array, use: StepUse): Uint8Array {
+  const [word] = use.words;
+  const limit = word === undefined ? use.device.sizes.image : sizeWord(word, whole(use));
+  if (limit !== undefined && image.length > limit) {
+    const over = byteCount(image.length - limit);
+    throw new OwimgError(
+      'conversion-impossible',
+      `The image would be too big for the device: ${byteCount(image.length)}, and the limit is ${byteCount(limit)}`,
+      `It is ${over} too big. Build or download one with fewer packages.`,
+    );
+  }
+  return image;
+}
+
+const filler = (length: (image: Uint8Array, use: StepUse) => number): RecipeStep => ({
+  compose: (image, use) => zeroFilled(image, length(image, use)),
+  // Where a part ends is seen by the step that appended it.
+  decompose: same,
+});
+
+/** Steps that change nothing of the image: checks, and work on other files. */
+const nothing: RecipeStep = { compose: same, decompose: same };
+
+const kernel: RecipeStep = {
+  compose: (image, use) => joined([image, use.part('kernel')]),
+  decompose: async (image, use) => {
+    if (!use.first) return appended('kernel', 'kernel', ({ role }) => role === 'kernel' || role === 'compressed').decompose(image, use);
+    await use.found('kernel', image, true);
+    return image.subarray(0, 0);
+  },
+};
+
+const text: RecipeStep = {
+  compose: (image, { words }) => joined([image, toBytes(words.join(' '))]),
+  decompose: (image, use) => {
+    const expected = toBytes(use.words.join(' '));
+    const start = image.length - expected.length;
+    if (start < 0 || expected.some((byte, index) => image[start + index] !== byte)) {
+      throw new OwimgError('conversion-impossible', `Cannot take the image apart: it should end with "${use.words.join(' ')}" and does not`);
+    }
+    return image.subarray(0, start);
+  },
+};
+
+export const assemblySteps: RecipeSteps = {
+  'append-kernel': kernel,
+  'append-rootfs': appended('rootfs', 'root file system', ({ role }) => role === 'rootfs'),
+  'append-dtb': appended('dtb', 'device tree', ({ format }) => format === 'dtb'),
+  'append-string': text,
+  'check-size': { compose: checkSize, decompose: same },
+  'pad-to': filler((image, use) => roundUp(image.length, sizeWord(use.words[0], whole(use)))),
+  'pad-offset': filler((image, use) => {
+    const [unit, before] = [sizeWord(use.words[0], whole(use)), sizeWord(use.words[1] ?? '0', whole(use))];
+    return roundUp(image.length + before, unit) - before;
+  }),
+  'pad-extra': filler((image, use) => image.length + sizeWord(use.words[0], whole(use))),
+  'pad-rootfs': { compose: padRootfs, decompose: same },
+  'ls-clean': nothing,
+};
