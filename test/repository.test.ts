@@ -103,7 +103,7 @@ describe('lint enforces the arrows', () => {
       'a recipe may not import a verdict',
       'src/recipes/zz-arrow.ts',
       "import { checkWith } from '../check.ts';\n\nexport const x = checkWith;\n",
-      'imports only src/devices and src/core',
+      'imports only the engine, src/devices and src/core',
     ],
     [
       'a way of flashing may not import the engine',
