@@ -11,7 +11,11 @@ import type { Finding, Inspection, Layer, Range } from './core/types.ts';
 import type { Device, DeviceImage, ImageRole } from './devices/facts.ts';
 import { inspectWith } from './inspect.ts';
 import { type Composed, compose, decompose, missingSteps, type Parts, type RecipeContext } from './recipes/interpreter.ts';
+import { stockVerdict } from './routes/stock.ts';
 import { type Context, type Fit, Subject } from './routes/subject.ts';
+import { sysupgradeVerdict } from './routes/sysupgrade.ts';
+import { tftpVerdict } from './routes/tftp.ts';
+import type { Verdict } from './routes/verdict.ts';
 
 export type Direction = 'factory' | 'sysupgrade';
 
@@ -33,7 +37,7 @@ export interface ConvertOptions {
 }
 
 /** Where a value of the build comes from. */
-export type ValueSource = 'option' | 'image' | 'environment' | 'assumed';
+export type ValueSource = 'option' | 'image' | 'name' | 'environment' | 'assumed';
 
 export interface UsedValue {
   readonly name: BuildValue;
@@ -44,10 +48,10 @@ export interface UsedValue {
 }
 
 export interface Conversion {
+  readonly device: Device;
   readonly from: DeviceImage;
   readonly to: DeviceImage;
   readonly image: Uint8Array;
-  readonly inspection: Inspection;
   /** What both images are made of. */
   readonly parts: readonly { readonly name: PartName; readonly length: number; readonly exact: boolean }[];
   readonly values: readonly UsedValue[];
@@ -55,6 +59,13 @@ export interface Conversion {
   readonly differsAt: number | null;
   /** What the given image has and the result has not. */
   readonly lost: readonly string[];
+}
+
+/** What was found when the result was read again. */
+export interface Proof {
+  readonly inspection: Inspection;
+  /** By the way of flashing that such an image is made for; never `refused` or `bricks`. */
+  readonly verdict: Verdict;
 }
 
 const installable: Readonly<Record<Direction, readonly ImageRole[]>> = {
@@ -160,27 +171,30 @@ function dateInside(root: Layer): string | undefined {
   return dates.length === 0 ? undefined : String(Math.max(...dates));
 }
 
+/** Files of a release are called openwrt-24.10.0-TARGET-...; those of a snapshot have no number. */
+const versionInName = (name: string | undefined): string | undefined => /^openwrt-(\d+\.\d+(?:\.\d+)?(?:-rc\d+)?)-/.exec(name ?? '')?.[1];
+
 class Values {
   readonly sources = new Map<BuildValue, ValueSource>();
   readonly record: Readonly<Record<BuildValue, string>>;
 
-  constructor({ build = {}, epoch }: ConvertOptions, told: Parts['told'], root: Layer) {
+  constructor({ build = {}, epoch, name: file }: ConvertOptions, told: Parts['told'], root: Layer) {
     const inside = told.get('epoch') ?? dateInside(root);
-    const value = (name: BuildValue, image: string | undefined, environment: string | undefined, assumed: string): string => {
-      const candidates = [
+    const value = (name: BuildValue, image: string | undefined, elsewhere: readonly [ValueSource, string | undefined] | undefined, assumed: string): string => {
+      const candidates: readonly (readonly [ValueSource, string | undefined])[] = [
         ['option', build[name]],
         ['image', image],
-        ['environment', environment],
-      ] as const;
+        ...(elsewhere === undefined ? [] : [elsewhere]),
+      ];
       const [source, text] = candidates.find(([, candidate]) => candidate !== undefined) ?? ['assumed' as const, assumed];
       this.sources.set(name, source);
       return text as string;
     };
     this.record = {
       dist: value('dist', told.get('dist'), undefined, 'OpenWrt'),
-      version: value('version', told.get('version'), undefined, 'unknown'),
+      version: value('version', told.get('version'), ['name', versionInName(file)], 'unknown'),
       revision: value('revision', told.get('revision'), undefined, 'unknown'),
-      epoch: value('epoch', inside, epoch, '0'),
+      epoch: value('epoch', inside, ['environment', epoch], '0'),
     };
   }
 
@@ -192,12 +206,11 @@ class Values {
 }
 
 /**
- * Makes the image that is wanted.
+ * Makes the image that is wanted; {@link proveConversion} is owed before anybody gets it.
  *
  * @param bytes the whole file
  * @param inspection what `inspect` says of it
- * @throws OwimgError with nothing done: `input-refused`, `image-ambiguous`, `part-missing`, `step-unknown`, `conversion-impossible`,
- *   `result-wrong`
+ * @throws OwimgError `input-refused`, `image-ambiguous`, `part-missing`, `step-unknown`, `conversion-impossible`
  */
 export async function convertWith(
   bytes: Uint8Array,
@@ -228,13 +241,11 @@ export async function convertWith(
   const values = new Values(options, parts.told, inspection.root);
   const made = await compose({ device, image: to }, given, values.record, recipes);
   const again = await compose({ device, image: from }, parts.bytes, values.record, recipes);
-  const result = await inspectWith(formats, made.image);
-  requireResult(result, made.image.length, to, subject);
   return {
+    device,
     from,
     to,
     image: made.image,
-    inspection: result,
     parts: [...given].map(([name, part]) => ({ name, length: part.length, exact: !parts.inexact.has(name) })),
     values: await usedValues(made, values, (build) => compose({ device, image: to }, given, build, recipes)),
     differsAt: firstDifference(bytes, again.image),
@@ -242,17 +253,37 @@ export async function convertWith(
   };
 }
 
-/** What was made must be what OpenWrt would have made: read again, without errors, with the layout of its recipe. */
-function requireResult(result: Inspection, length: number, to: DeviceImage, { device, context }: Subject): void {
-  const error = result.findings.find(({ severity }) => severity === 'error');
-  if (error !== undefined) throw new OwimgError('result-wrong', `What was made as ${to.name} is broken: ${error.message} at ${hexOffset(error.offset)}`);
-  const subject = new Subject(result, length, undefined, device, {}, context);
-  const fit = subject.fits.find(({ image }) => image === to);
+const routeOf: Readonly<Partial<Record<ImageRole, (subject: Subject) => Verdict>>> = { sysupgrade: sysupgradeVerdict, recovery: tftpVerdict };
+
+/**
+ * What was made must be what OpenWrt would have made: read again it has no error, the layout of its recipe, and a verdict
+ * that is not a refusal.
+ *
+ * @param bytes the result, as it was read back
+ * @throws OwimgError `result-wrong`, `conversion-impossible` where it would not fit on the device
+ */
+export async function proveConversion(bytes: Uint8Array, { device, to, image }: Conversion, formats: readonly AnyFormat[], context: Context): Promise<Proof> {
+  const at = firstDifference(bytes, image);
+  if (at !== null)
+    throw new OwimgError(
+      'result-wrong',
+      `What was read back is not what was written: it differs at ${hexOffset(at)}`,
+      'Is the disk full or failing? Write it somewhere else.',
+    );
+  const inspection = await inspectWith(formats, bytes);
+  const wrong = (what: string): OwimgError => new OwimgError('result-wrong', `What was made as ${to.name} ${what}`);
+  const error = inspection.findings.find(({ severity }) => severity === 'error');
+  if (error !== undefined) throw wrong(`is broken: ${error.message} at ${hexOffset(error.offset)}`);
+  if (inspection.status === 'unknown') throw wrong('is not recognised by owimg itself');
+  const subject = new Subject(inspection, bytes.length, undefined, device, {}, context);
+  const fit = subject.fits.find((entry) => entry.image === to);
   const [misfit] = fit?.match.misfits ?? [];
-  if (misfit !== undefined) throw new OwimgError('result-wrong', `What was made as ${to.name} is not laid out as it: ${subject.misfitFinding(misfit).message}`);
-  if (fit === undefined || fit.answer !== 'yes') return;
-  const [size] = subject.sizeFindings(fit);
+  if (misfit !== undefined) throw wrong(`is not laid out as it: ${subject.misfitFinding(misfit).message}`);
+  const [size] = fit === undefined ? [] : subject.sizeFindings(fit);
   if (size !== undefined) throw new OwimgError('conversion-impossible', `The ${to.name} of ${device.title} would not fit: ${size.message}`, size.hint);
+  const verdict = (routeOf[to.role] ?? stockVerdict)(subject);
+  if (verdict.outcome === 'bricks' || verdict.outcome === 'refused') throw wrong(`would be no good by ${verdict.route}: ${verdict.reason}`);
+  return { inspection, verdict };
 }
 
 async function usedValues(made: Composed, values: Values, remake: (build: Readonly<Record<BuildValue, string>>) => Promise<Composed>): Promise<UsedValue[]> {

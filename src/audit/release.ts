@@ -4,6 +4,8 @@
 export interface ListedImage {
   readonly name: string;
   readonly sha256: string | undefined;
+  /** Of the image before it was signed. */
+  readonly sha256Unsigned?: string | undefined;
   /** In which list the digest stands. */
   readonly list: string;
   readonly profile: string | undefined;
@@ -43,7 +45,7 @@ function readProfiles(text: string): { target: string | undefined; images: Liste
     for (const image of Array.isArray(value['images']) ? value['images'] : []) {
       const name = isObject(image) ? textOf(image['name']) : undefined;
       if (name === undefined || !isFileName(name)) throw new Error(`an image of the profile ${profile} has no name that is a file name`);
-      images.push({ name, sha256: textOf(image.sha256), list: profilesName, profile, type: textOf(image.type) });
+      images.push({ name, sha256: textOf(image.sha256), sha256Unsigned: textOf(image.sha256_unsigned), list: profilesName, profile, type: textOf(image.type) });
     }
   }
   return { target: textOf(json['target']), images, boards };

@@ -5,7 +5,7 @@ import { type Command, Option } from '@commander-js/extra-typings';
 import { OwimgError } from '../core/errors.ts';
 import { byteCount } from '../core/hex.ts';
 import type { Inspection } from '../core/types.ts';
-import type { Device, DeviceFacts } from '../devices/facts.ts';
+import type { Device } from '../devices/facts.ts';
 import { inspect } from '../index.ts';
 import { readFile } from '../io/read-file.ts';
 import type { CheckResult } from '../report/check-json.ts';
@@ -15,6 +15,7 @@ import type { Context, Running } from '../routes/subject.ts';
 import { type Route, routes } from '../routes/verdict.ts';
 import { version } from '../version.ts';
 import type { Console } from './console.ts';
+import { namedDevice } from './device.ts';
 import { Progress } from './progress.ts';
 import { type OutputFormat, outputFormats, wantedReports, writeReports } from './reports.ts';
 
@@ -38,13 +39,6 @@ interface Asked {
   readonly context: Context;
   readonly device: Device | undefined;
   readonly running: Running;
-}
-
-async function namedDevice(facts: DeviceFacts, name: string): Promise<Device> {
-  const { findDevice, lookupError } = await import('../devices/lookup.ts');
-  const lookup = findDevice(facts, name);
-  if (lookup.outcome !== 'found') throw lookupError(facts, name, lookup);
-  return lookup.device;
 }
 
 /** The firmware files in an archive that holds more than one; a verdict is for one. */

@@ -4,6 +4,8 @@ import { harmless } from '../report/words.ts';
 export interface Console {
   /** Results. */
   out(text: string): void;
+  /** A result that is no text. */
+  outBytes(bytes: Uint8Array): void;
   /** Progress, errors, prompts. */
   err(text: string): void;
   /** Columns of the terminal that `out` writes to; 80 where it is none. */
@@ -34,6 +36,7 @@ export function systemConsole(): Console {
   });
   return {
     out: (text) => void stdout.write(text),
+    outBytes: (bytes) => void stdout.write(bytes),
     err: (text) => void stderr.write(text),
     columns: stdout.isTTY ? Math.max(60, stdout.columns ?? 80) : 80,
     colour: wantsColour(stdout.isTTY === true, env),

@@ -5,6 +5,7 @@ import { version } from '../version.ts';
 import { addAudit } from './audit.ts';
 import { addCheck } from './check.ts';
 import { type Console, sayError } from './console.ts';
+import { addConvert } from './convert.ts';
 import { addDevices } from './devices.ts';
 import { addExplain } from './explain.ts';
 import { addFormats } from './formats.ts';
@@ -36,6 +37,7 @@ export async function main(args: readonly string[], io: Console): Promise<number
   addInspect(program as unknown as Command, io, done);
   addAudit(program as unknown as Command, io, done);
   addCheck(program as unknown as Command, io, done);
+  addConvert(program as unknown as Command, io, done);
   addExplain(program as unknown as Command, io, done);
   addDevices(program as unknown as Command, io, done);
   addFormats(program as unknown as Command, io, done);

@@ -27,6 +27,27 @@ async function optional(path: string): Promise<string | undefined> {
   }
 }
 
+/** The lists that lie in a folder; an empty release where there are none. */
+export async function readLists(folder: string): Promise<Release> {
+  const [profiles, digests] = await Promise.all([optional(join(folder, profilesName)), optional(join(folder, digestsName))]);
+  return readRelease(profiles, digests);
+}
+
+/**
+ * One of the lists by its path, whatever its name is: JSON is taken for profiles.json.
+ *
+ * @throws OwimgError `cannot-read`
+ */
+export async function readList(path: string): Promise<Release> {
+  const text = await readFile(path, 'utf8').catch((error: Error) => {
+    throw new OwimgError('cannot-read', `Cannot read "${path}": ${error.message}`);
+  });
+  const release = text.trimStart().startsWith('{') ? readRelease(text, undefined) : readRelease(undefined, text);
+  const [problem] = release.problems;
+  if (problem !== undefined) throw new OwimgError('cannot-read', `Cannot use "${path}" as ${problem.list}: ${problem.reason}`);
+  return release;
+}
+
 async function readFolder(root: string, path: string, found: BuildFolder[]): Promise<void> {
   const folder = join(root, path);
   const names: string[] = [];
@@ -35,10 +56,9 @@ async function readFolder(root: string, path: string, found: BuildFolder[]): Pro
     if (entry.isDirectory()) below.push(entry.name);
     else if (entry.isFile()) names.push(entry.name);
   }
-  const [profiles, digests] = await Promise.all([optional(join(folder, profilesName)), optional(join(folder, digestsName))]);
-  const release = readRelease(profiles, digests);
+  const release = await readLists(folder);
   const images = names.filter((name) => release.images.get(name)?.profile !== undefined || (!notImages.test(name) && !archives.test(name)));
-  const hasList = profiles !== undefined || digests !== undefined;
+  const hasList = names.includes(profilesName) || names.includes(digestsName);
   if (images.length > 0 || hasList) found.push({ path, release, hasList, images: images.sort() });
   for (const name of below.sort()) await readFolder(root, path === '' ? name : `${path}/${name}`, found);
 }

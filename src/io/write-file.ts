@@ -1,6 +1,6 @@
 /** Writes results: to a temporary name beside the target, then renamed, so that a file is whole or not there. */
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { OwimgError } from '../core/errors.ts';
 
@@ -55,9 +55,10 @@ export async function requireWritable(path: string, force: boolean): Promise<voi
 /**
  * Writes a new file, or replaces one with `force`. Interrupted at any moment there is no file, or the whole one.
  *
- * @throws OwimgError `cannot-write`; the target is as it was
+ * @param verify is given what was read back, and throws where that is not good enough to be kept
+ * @throws OwimgError `cannot-write`, and what `verify` throws; the target is as it was
  */
-export async function writeFile(path: string, bytes: Uint8Array | string, force = false): Promise<void> {
+export async function writeFile(path: string, bytes: Uint8Array | string, force = false, verify?: (written: Uint8Array) => Promise<void>): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path).slice(0, 100)}.${randomUUID()}.tmp`);
   try {
     unfinished.add(temporary);
@@ -68,6 +69,7 @@ export async function writeFile(path: string, bytes: Uint8Array | string, force 
     } finally {
       await handle.close();
     }
+    await verify?.(new Uint8Array(await readFile(temporary)));
     if (force) await rename(temporary, path);
     // A link fails where the name is taken, also by somebody who was quicker.
     else {

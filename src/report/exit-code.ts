@@ -59,6 +59,17 @@ export function checkExitCode({ status, kind, verdicts }: CheckOutcome, route: R
   return codes.length === 0 ? 3 : worstCode(codes);
 }
 
+/** What came of a conversion: 0 if it is known to be right: bit-identical with the published image, or judged by the way it is made for. */
+export function convertExitCode({
+  published,
+  proof,
+}: {
+  readonly published?: { readonly identical: boolean } | undefined;
+  readonly proof: { readonly verdict: Verdict };
+}): number {
+  return published?.identical === true ? 0 : verdictCode(proof.verdict);
+}
+
 function verdictCode({ outcome, route }: Verdict): number {
   if (outcome === 'installs' || outcome === 'installs-without-settings' || (outcome === 'boots' && (route === 'ram' || route === 'tftp'))) return 0;
   return outcome === 'unknown' ? 3 : 1;

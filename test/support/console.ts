@@ -16,6 +16,9 @@ export async function owimg(args: readonly string[], options: Partial<Console> =
     out: (text) => {
       out += text;
     },
+    outBytes: (bytes) => {
+      out += new TextDecoder('latin1').decode(bytes);
+    },
     err: (text) => {
       err += text;
     },
