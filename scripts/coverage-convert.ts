@@ -82,7 +82,7 @@ async function convertPair(folder: string, { from, to, direction }: Pair): Promi
   const bytes = new Uint8Array(readFileSync(join(folder, from.file)));
   const expected = new Uint8Array(readFileSync(join(folder, to.file)));
   try {
-    const { image, values } = await convertWith(bytes, await inspect(bytes), formats, checkContext(formats, facts), {
+    const { image, values } = await convertWith(bytes, formats, checkContext(formats, facts), {
       device,
       to: direction,
       image: to.name,

@@ -2,6 +2,7 @@
  * One image of a device made from another one: taken apart by the recipe that it was built with, put together by the recipe
  * of the one that is wanted, and proved: read again, without errors, and with the layout that OpenWrt gives that image.
  */
+import { checkWith } from './check.ts';
 import { OwimgError } from './core/errors.ts';
 import type { AnyFormat } from './core/format.ts';
 import { byteCount, hexOffset } from './core/hex.ts';
@@ -19,8 +20,9 @@ import type { Verdict } from './routes/verdict.ts';
 
 export type Direction = 'factory' | 'sysupgrade';
 
-export interface ConvertOptions {
-  readonly device: Device;
+export interface ConvertRequest {
+  /** The device that the image is for; the only one that it names if not given. */
+  readonly device?: Device | undefined;
   readonly to: Direction;
   /** Which of the device's images is wanted, by its name in the recipe: `factory.bin`. */
   readonly image?: string | undefined;
@@ -36,6 +38,10 @@ export interface ConvertOptions {
   readonly accept?: ReadonlySet<string> | undefined;
 }
 
+interface ConvertOptions extends ConvertRequest {
+  readonly device: Device;
+}
+
 /** Where a value of the build comes from. */
 export type ValueSource = 'option' | 'image' | 'name' | 'environment' | 'assumed';
 
@@ -48,6 +54,8 @@ export interface UsedValue {
 }
 
 export interface Conversion {
+  /** Of the image that was given. */
+  readonly inspection: Inspection;
   readonly device: Device;
   readonly from: DeviceImage;
   readonly to: DeviceImage;
@@ -205,14 +213,38 @@ class Values {
   }
 }
 
+/** The device asked for, or the only one that the file names. */
+function deviceOf(inspection: Inspection, length: number, context: Context, { device, name }: ConvertRequest): Device {
+  if (device !== undefined) return device;
+  const { candidates } = checkWith(inspection, length, context, { name });
+  const [only, second] = candidates;
+  if (only === undefined)
+    throw new OwimgError('bad-usage', 'Cannot tell from the file which device it is for', 'Say it with --device NAME; owimg devices WORDS finds the name.');
+  if (second === undefined) return only;
+  const names = candidates.slice(0, 8).map(({ profile }) => profile);
+  const more = candidates.length > names.length ? ` and ${candidates.length - names.length} more` : '';
+  throw new OwimgError('device-ambiguous', `The file names several devices: ${names.join(', ')}${more}`, 'Say which one it is for with --device NAME.');
+}
+
 /**
  * Makes the image that is wanted; {@link proveConversion} is owed before anybody gets it.
  *
  * @param bytes the whole file
- * @param inspection what `inspect` says of it
- * @throws OwimgError `input-refused`, `image-ambiguous`, `part-missing`, `step-unknown`, `conversion-impossible`
+ * @throws OwimgError `input-refused`, `image-ambiguous`, `device-ambiguous`, `bad-usage` (no device), `part-missing`, `step-unknown`,
+ *   `conversion-impossible`
  */
-export async function convertWith(
+export async function convertWith(bytes: Uint8Array, formats: readonly AnyFormat[], context: Context, request: ConvertRequest): Promise<Conversion> {
+  const name = request.name === undefined ? {} : { name: request.name };
+  let inspection = await inspectWith(formats, bytes, name);
+  // Without metadata the device tree inside of the kernel is the one witness of what it is for.
+  if (!inspection.root.children.some(({ format }) => format === 'fwtool')) inspection = await inspectWith(formats, bytes, { ...name, deep: true });
+  if (inspection.status === 'unknown' && request.device === undefined)
+    throw new OwimgError('unknown-format', 'Cannot convert the file: owimg does not recognise it');
+  const device = deviceOf(inspection, bytes.length, context, request);
+  return convertInspected(bytes, inspection, formats, context, { ...request, device });
+}
+
+async function convertInspected(
   bytes: Uint8Array,
   inspection: Inspection,
   formats: readonly AnyFormat[],
@@ -242,6 +274,7 @@ export async function convertWith(
   const made = await compose({ device, image: to }, given, values.record, recipes);
   const again = await compose({ device, image: from }, parts.bytes, values.record, recipes);
   return {
+    inspection,
     device,
     from,
     to,

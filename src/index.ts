@@ -12,8 +12,8 @@
  */
 import { formats } from '../formats/index.ts';
 import type { Checked } from './check.ts';
+import type { Conversion, ConvertRequest, Proof } from './convert.ts';
 import type { Inspection } from './core/types.ts';
-import type { Device } from './devices/facts.ts';
 import { type InspectOptions, inspectWith } from './inspect.ts';
 import type { Running } from './routes/subject.ts';
 
@@ -153,24 +153,50 @@ export interface CheckAnswer extends Checked {
  * ```
  */
 export async function check(bytes: Uint8Array, { device: wanted, running, name }: CheckRequest = {}): Promise<CheckAnswer> {
-  const [{ checkContext, checkWith }, { findDevice, lookupError }, { loadDeviceFacts }] = await Promise.all([
+  const [{ checkContext, checkWith }, { requireDevice }, { loadDeviceFacts }] = await Promise.all([
     import('./check.ts'),
     import('./devices/lookup.ts'),
     import('./devices/load.ts'),
   ]);
   const facts = await loadDeviceFacts();
-  let device: Device | undefined;
-  if (wanted !== undefined) {
-    const found = findDevice(facts, wanted);
-    if (found.outcome !== 'found') throw lookupError(facts, wanted, found);
-    device = found.device;
-  }
+  const device = wanted === undefined ? undefined : requireDevice(facts, wanted);
   const inspection = await inspect(bytes, { deep: true, ...(name === undefined ? {} : { name }) });
   return { inspection, ...checkWith(inspection, bytes.length, checkContext(formats, facts), { device, running, name }) };
 }
 
+export interface ConvertOptions extends Omit<ConvertRequest, 'device' | 'accept'> {
+  /** Profile, board name or title; the only one that the image names if not given. */
+  readonly device?: string;
+}
+
+export interface ConvertAnswer extends Conversion {
+  /** What was found when the result was read again. */
+  readonly proof: Proof;
+}
+
+/**
+ * Makes a factory image of one for sysupgrade, or the other way, and proves it. Loads the device facts when it is first called.
+ *
+ * @param bytes the whole file
+ * @throws OwimgError with nothing done: `input-refused` (broken, or for another device), `image-ambiguous`, `part-missing`,
+ *   `step-unknown`, `conversion-impossible`, `device-unknown`, `device-ambiguous`
+ */
+export async function convert(bytes: Uint8Array, { device, ...request }: ConvertOptions): Promise<ConvertAnswer> {
+  const [{ checkContext }, { convertWith, proveConversion }, { requireDevice }, { loadDeviceFacts }] = await Promise.all([
+    import('./check.ts'),
+    import('./convert.ts'),
+    import('./devices/lookup.ts'),
+    import('./devices/load.ts'),
+  ]);
+  const facts = await loadDeviceFacts();
+  const context = checkContext(formats, facts);
+  const conversion = await convertWith(bytes, formats, context, { ...request, device: device === undefined ? undefined : requireDevice(facts, device) });
+  return { ...conversion, proof: await proveConversion(conversion.image, conversion, formats, context) };
+}
+
 export { formats } from '../formats/index.ts';
 export type { Checked } from './check.ts';
+export type { Conversion, Direction, Proof, UsedValue } from './convert.ts';
 export { type ErrorCode, OwimgError } from './core/errors.ts';
 export { type FindingCode, findingKinds } from './core/findings.ts';
 export type { AnyFormat, Format, Reading, Reference } from './core/format.ts';

@@ -15,7 +15,6 @@ import type { Context, Running } from '../routes/subject.ts';
 import { type Route, routes } from '../routes/verdict.ts';
 import { version } from '../version.ts';
 import type { Console } from './console.ts';
-import { namedDevice } from './device.ts';
 import { Progress } from './progress.ts';
 import { type OutputFormat, outputFormats, wantedReports, writeReports } from './reports.ts';
 
@@ -90,7 +89,7 @@ async function run(paths: readonly string[], flags: CheckFlags, io: Console): Pr
     import('../report/check-json.ts'),
   ]);
   const facts = await loadDeviceFacts();
-  const device = flags.device === undefined ? undefined : await namedDevice(facts, flags.device);
+  const device = flags.device === undefined ? undefined : (await import('../devices/lookup.ts')).requireDevice(facts, flags.device);
   const running = { board: flags.from, compatVersion: flags.compat, signedOnly: flags.signedOnly, region: flags.region, stockVersion: flags.stock };
   const context = checkContext(formats, facts);
   const progress = new Progress(io);

@@ -3,17 +3,13 @@ import { createHash } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 import type { Command } from '@commander-js/extra-typings';
 import type { Conversion, Direction, Proof } from '../convert.ts';
-import { OwimgError } from '../core/errors.ts';
+import { errorKinds, OwimgError } from '../core/errors.ts';
 import { byteCount } from '../core/hex.ts';
-import type { Inspection } from '../core/types.ts';
-import type { Device, DeviceFacts } from '../devices/facts.ts';
-import { inspect } from '../index.ts';
 import { readFile } from '../io/read-file.ts';
 import { requireWritable, writeFile } from '../io/write-file.ts';
 import type { ConvertedFile, Published } from '../report/convert-json.ts';
 import { version } from '../version.ts';
 import type { Console } from './console.ts';
-import { namedDevice } from './device.ts';
 import { Progress } from './progress.ts';
 
 const tool = { name: 'owimg', version };
@@ -56,19 +52,6 @@ function environmentEpoch(): string | undefined {
   return epoch;
 }
 
-/** The device asked for, or the only one that the file names. */
-async function deviceOf(facts: DeviceFacts, wanted: string | undefined, find: () => Promise<readonly Device[]>): Promise<Device> {
-  if (wanted !== undefined) return namedDevice(facts, wanted);
-  const candidates = await find();
-  const [only, second] = candidates;
-  if (only !== undefined && second === undefined) return only;
-  if (only === undefined)
-    throw new OwimgError('bad-usage', 'Cannot tell from the file which device it is for', 'Say it with --device NAME; owimg devices WORDS finds the name.');
-  const names = candidates.slice(0, 8).map(({ profile }) => profile);
-  const more = candidates.length > names.length ? ` and ${candidates.length - names.length} more` : '';
-  throw new OwimgError('device-ambiguous', `The file names several devices: ${names.join(', ')}${more}`, 'Say which one it is for with --device NAME.');
-}
-
 /** Where the result goes without `-o`: beside the file, under the name that OpenWrt gives it. */
 function outputPath(path: string, { from, to, device }: Pick<Conversion, 'from' | 'to' | 'device'>): string {
   if (path === '-') throw new OwimgError('bad-usage', 'Cannot choose a name for what is made from standard input', 'Name the output with -o FILE.');
@@ -88,10 +71,23 @@ async function publishedOf({ device, to }: Conversion, sha256: string, path: str
   return { name: listed.name, list: listed.list, sha256: listed.sha256, identical, unsigned: identical && listed.sha256 !== sha256 };
 }
 
+/** With `--json` what went wrong is a result too. */
 async function run(to: Direction, path: string, flags: ConvertFlags, io: Console): Promise<number> {
+  try {
+    return await convertFile(to, path, flags, io);
+  } catch (error) {
+    if (!(error instanceof OwimgError) || flags.json !== true) throw error;
+    const { code, message, hint } = error;
+    const { inspectJson } = await import('../report/json.ts');
+    io.out(`${JSON.stringify(inspectJson({ file: { path }, error: { code, message, hint } }, tool), null, 2)}\n`);
+    return errorKinds[code].exit;
+  }
+}
+
+async function convertFile(to: Direction, path: string, flags: ConvertFlags, io: Console): Promise<number> {
   if (flags.output !== undefined && flags.output !== '-') await requireWritable(flags.output, flags.force === true);
   const progress = new Progress(io);
-  const [{ bytes }, parts, { formats }, { checkContext, checkWith }, { convertWith, proveConversion }, { loadDeviceFacts }] = await Promise.all([
+  const [{ bytes }, parts, { formats }, { checkContext }, { convertWith, proveConversion }, { loadDeviceFacts }] = await Promise.all([
     readFile(path),
     readParts(flags),
     import('../../formats/index.ts'),
@@ -103,16 +99,12 @@ async function run(to: Direction, path: string, flags: ConvertFlags, io: Console
   const facts = await loadDeviceFacts();
   const context = checkContext(formats, facts);
   const name = path === '-' ? undefined : basename(path);
-  const look = (deep: boolean): Promise<Inspection> => inspect(bytes, path === '-' ? { deep } : { deep, name: path });
-  let inspection = await look(false);
-  // Without metadata the device tree inside of the kernel is the one witness of what it is for.
-  if (!inspection.root.children.some(({ format }) => format === 'fwtool')) inspection = await look(true);
-  const device = await deviceOf(facts, flags.device, async () => checkWith(inspection, bytes.length, context, { name }).candidates);
+  const device = flags.device === undefined ? undefined : (await import('../devices/lookup.ts')).requireDevice(facts, flags.device);
   progress.step('converting');
   const { revision, release, image } = flags;
   const build = { ...(revision === undefined ? {} : { revision }), ...(release === undefined ? {} : { version: release }) };
   const options = { device, to, image, name, parts, build, epoch: environmentEpoch(), accept: new Set(flags.accept) };
-  const conversion = await convertWith(bytes, inspection, formats, context, options);
+  const conversion = await convertWith(bytes, formats, context, options);
   const output = flags.output ?? outputPath(path, conversion);
   const sha256 = createHash('sha256').update(conversion.image).digest('hex');
   const published = await publishedOf(conversion, sha256, path === '-' ? '.' : path, flags.published);
@@ -127,7 +119,6 @@ async function run(to: Direction, path: string, flags: ConvertFlags, io: Console
   const result: ConvertedFile = {
     file: { path, size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') },
     output: { path: output, size: conversion.image.length, sha256, written: flags.dryRun !== true },
-    inspection,
     conversion,
     proof: proof as Proof,
     published,

@@ -184,3 +184,14 @@ export function lookupError(facts: DeviceFacts, query: string, lookup: Exclude<L
       : `The nearest: ${list(nearest)}. owimg devices WORDS searches for more.`;
   return new OwimgError('device-unknown', `No device is called "${query}"`, hint);
 }
+
+/**
+ * The one device that the name stands for.
+ *
+ * @throws OwimgError `device-unknown`, `device-ambiguous`
+ */
+export function requireDevice(facts: DeviceFacts, query: string): Device {
+  const lookup = findDevice(facts, query);
+  if (lookup.outcome !== 'found') throw lookupError(facts, query, lookup);
+  return lookup.device;
+}

@@ -1,5 +1,6 @@
 /** Writes results: to a temporary name beside the target, then renamed, so that a file is whole or not there. */
 import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { OwimgError } from '../core/errors.ts';
@@ -25,11 +26,13 @@ function unwritable(path: string, error: unknown): OwimgError {
 const exists = (path: string): OwimgError =>
   new OwimgError('cannot-write', `Cannot write "${path}": it exists, and is kept`, 'Give another name with -o, or --force to replace it.');
 
-/** Temporary files that are being written; what an interrupt must take away. */
+/** Temporary files that are being written. */
 const unfinished = new Set<string>();
 
-/** The temporary files that are being written now: what a program that is interrupted removes before it ends. */
-export const unfinishedFiles: ReadonlySet<string> = unfinished;
+/** For a program that is interrupted: takes away what it was writing. */
+export function removeUnfinished(): void {
+  for (const path of unfinished) rmSync(path, { force: true });
+}
 
 /**
  * Refuses a path that a later {@link writeFile} could not write, so that nobody waits for a result that then cannot be kept.

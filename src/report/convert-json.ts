@@ -1,6 +1,5 @@
 /** The JSON of `owimg to-factory` and `owimg to-sysupgrade`, docs/schema/convert.schema.json. Rendering only. */
 import type { Conversion, Proof } from '../convert.ts';
-import type { Inspection } from '../core/types.ts';
 import type { DeviceImage } from '../devices/facts.ts';
 import { type InspectedFile, schemaVersion, type Tool } from './json.ts';
 
@@ -19,8 +18,6 @@ export interface Published {
 export interface ConvertedFile {
   readonly file: InspectedFile;
   readonly output: InspectedFile & { readonly written: boolean };
-  /** Of the file that was given. */
-  readonly inspection: Inspection;
   readonly conversion: Conversion;
   readonly proof: Proof;
   readonly published: Published | undefined;

@@ -127,11 +127,11 @@ function publishedLine({ identical, unsigned, name, list }: NonNullable<Converte
 
 /** The report on one conversion. */
 export function renderConvertText(converted: ConvertedFile, options: TextOptions, formats: readonly AnyFormat[]): string {
-  const { file, output, inspection, conversion, proof } = converted;
+  const { file, output, conversion, proof } = converted;
   const { columns } = options;
   const paint = painter(options.colour);
   const roles = new Map(formats.map(({ id, role }) => [id, role]));
-  const { device, from, to, parts, values } = conversion;
+  const { inspection, device, from, to, parts, values } = conversion;
   const name = harmless(file.path === '-' ? 'standard input' : file.path);
   const list = (texts: readonly string[]): string => texts.map((text) => wrap(text, columns, '  ')).join('\n');
   const partWords = parts.map(({ name: part, length }) => `${part} ${byteCount(length)}`).join(', ');
