@@ -23,12 +23,12 @@ function packedNoise(length: number, seed: number): Uint8Array {
   return new Uint8Array(packed);
 }
 
-export const kernel = (length: number, packed: boolean): Uint8Array =>
+export const kernel = (length: number, packed: boolean, load = 0x80060000): Uint8Array =>
   uimage.build?.({
     magic: 0x27051956,
     time: 1_700_000_000,
-    load: 0x80060000,
-    entry: 0x80060000,
+    load,
+    entry: load,
     os: 5,
     architecture: 5,
     type: 2,

@@ -58,6 +58,7 @@ function build({ boardId, region: regionNumber, version = new Uint8Array(7).fill
   if (!Number.isInteger(regionNumber) || regionNumber < 0 || regionNumber > 255)
     throw new OwimgError('bad-value', `Cannot store region ${regionNumber}: expected 0 to 255`);
   const headerLength = header.length + boardId.length;
+  const kernelChecksum = netgearSum(kernel);
   const built = new Uint8Array(headerLength + kernel.length + rootfs.length);
   built.set(
     header.write({
@@ -65,11 +66,11 @@ function build({ boardId, region: regionNumber, version = new Uint8Array(7).fill
       headerLength,
       region: regionNumber,
       version: Uint8Array.from(version),
-      kernelChecksum: netgearSum(kernel),
+      kernelChecksum,
       rootfsChecksum: netgearSum(rootfs),
       kernelLength: kernel.length,
       rootfsLength: rootfs.length,
-      imageChecksum: netgearSum(kernel, rootfs),
+      imageChecksum: rootfs.length === 0 ? kernelChecksum : netgearSum(kernel, rootfs),
       headerChecksum: 0,
     }),
   );
@@ -144,20 +145,22 @@ export const netgearChk: Format<NetgearChkInput> = {
     const { offset: dataOffset } = kernel.range;
     const kernelBytes = bytes.subarray(dataOffset, dataOffset + kernel.range.length);
     const rootfsBytes = bytes.subarray(rootfs.range.offset, position);
-    const sum = (name: string, code: 'kernel' | 'rootfs' | 'image', whole: boolean, ...parts: Uint8Array[]) =>
+    const kernelSum = netgearSum(kernelBytes);
+    const imageSum = rootfsLength === 0 ? kernelSum : netgearSum(kernelBytes, rootfsBytes);
+    const sum = (name: string, code: 'kernel' | 'rootfs' | 'image', whole: boolean, computed: number, ...parts: Uint8Array[]) =>
       compare({
         code: `${code}-checksum-mismatch`,
         name,
         algorithm: 'netgear-sum',
         stored: whole ? values[`${code}Checksum`] : null,
-        computed: netgearSum(...parts),
+        computed,
         at: header.at[`${code}Checksum`],
         covers: parts.map((bytesOf) => ({ offset: bytesOf.byteOffset - bytes.byteOffset, length: bytesOf.length })),
       });
     const checks = [
-      sum('kernel-checksum', 'kernel', kernel.whole, kernelBytes),
-      ...(rootfsLength > 0 ? [sum('rootfs-checksum', 'rootfs', rootfs.whole, rootfsBytes)] : []),
-      sum('image-checksum', 'image', kernel.whole && rootfs.whole, kernelBytes, rootfsBytes),
+      sum('kernel-checksum', 'kernel', kernel.whole, kernelSum, kernelBytes),
+      ...(rootfsLength > 0 ? [sum('rootfs-checksum', 'rootfs', rootfs.whole, netgearSum(rootfsBytes), rootfsBytes)] : []),
+      sum('image-checksum', 'image', kernel.whole && rootfs.whole, imageSum, kernelBytes, rootfsBytes),
       compare({
         code: 'header-checksum-mismatch',
         name: 'header-checksum',

@@ -86,7 +86,15 @@ const words: Readonly<Record<Direction, string>> = { factory: 'factory image', s
 /** Where two byte strings first differ; `null` if nowhere. */
 export function firstDifference(a: Uint8Array, b: Uint8Array): number | null {
   const length = Math.min(a.length, b.length);
-  for (let offset = 0; offset < length; offset += 1) if (a[offset] !== b[offset]) return offset;
+  let offset = 0;
+  // Four bytes at a time where the buffers' alignment allows it.
+  if (a.byteOffset % 4 === 0 && b.byteOffset % 4 === 0) {
+    const left = new Int32Array(a.buffer, a.byteOffset, Math.floor(length / 4));
+    const right = new Int32Array(b.buffer, b.byteOffset, left.length);
+    while (offset < left.length && left[offset] === right[offset]) offset += 1;
+    offset *= 4;
+  }
+  for (; offset < length; offset += 1) if (a[offset] !== b[offset]) return offset;
   return a.length === b.length ? null : length;
 }
 

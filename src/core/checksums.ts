@@ -131,7 +131,8 @@ export function cksum(bytes: Uint8Array): number {
 /** Sum of bytes, modulo 256. */
 export function sum8(bytes: Uint8Array): number {
   let sum = 0;
-  for (const byte of bytes) sum += byte;
+  // By index, and wrapped early: a loop over the iterator takes five times as long.
+  for (let index = 0; index < bytes.length; index += 1) sum = (sum + (bytes[index] as number)) | 0;
   return sum & 0xff;
 }
 
@@ -140,8 +141,15 @@ export function netgearSum(...parts: readonly Uint8Array[]): number {
   let sum = 0;
   let sumOfSums = 0;
   for (const part of parts) {
-    for (const byte of part) {
-      sum = (sum + byte) | 0;
+    let index = 0;
+    // Four bytes at a time, as a sum of sums of images takes longer than any other of their checksums.
+    for (; index + 4 <= part.length; index += 4) {
+      const [a, b, c, d] = [part[index] as number, part[index + 1] as number, part[index + 2] as number, part[index + 3] as number];
+      sumOfSums = (sumOfSums + 4 * sum + 4 * a + 3 * b + 2 * c + d) | 0;
+      sum = (sum + a + b + c + d) | 0;
+    }
+    for (; index < part.length; index += 1) {
+      sum = (sum + (part[index] as number)) | 0;
       sumOfSums = (sumOfSums + sum) | 0;
     }
   }
