@@ -72,14 +72,16 @@ export interface Conversion {
 /** What was found when the result was read again. */
 export interface Proof {
   readonly inspection: Inspection;
-  /** By the way of flashing that such an image is made for; never `refused` or `bricks`. */
+  /** By the way of flashing that such an image is made for; never `refused` or `bricks`, but for errors that were accepted. */
   readonly verdict: Verdict;
 }
 
-const installable: Readonly<Record<Direction, readonly ImageRole[]>> = {
-  factory: ['factory', 'both', 'recovery', 'factory-initramfs'],
-  sysupgrade: ['sysupgrade', 'both'],
+/** The roles of the images of a kind; those for the vendor's page are meant before those for a boot loader's recovery. */
+const preferred: Readonly<Record<Direction, readonly (readonly ImageRole[])[]>> = {
+  factory: [['factory', 'both'], ['recovery'], ['factory-initramfs']],
+  sysupgrade: [['sysupgrade', 'both']],
 };
+const installable: Readonly<Record<Direction, readonly ImageRole[]>> = { factory: preferred.factory.flat(), sysupgrade: preferred.sysupgrade.flat() };
 
 const words: Readonly<Record<Direction, string>> = { factory: 'factory image', sysupgrade: 'sysupgrade image' };
 
@@ -153,28 +155,30 @@ function sourcesOf(subject: Subject, to: Direction): readonly Fit[] {
 
 /** The image that is wanted. */
 function targetOf(device: Device, { to, image }: ConvertOptions, fs: string | null): DeviceImage {
-  const candidates = device.images.filter((entry) => installable[to].includes(entry.role) && (entry.fs === fs || entry.fs === null || fs === null));
-  const names = [...new Set(candidates.map(({ name }) => name))];
+  const fits = (entry: DeviceImage): boolean => entry.fs === fs || entry.fs === null || fs === null;
+  const named = (roles: readonly ImageRole[]): string[] => [
+    ...new Set(device.images.filter((entry) => roles.includes(entry.role) && fits(entry)).map(({ name }) => name)),
+  ];
+  const byName = (name: string): DeviceImage | undefined =>
+    device.images.find((entry) => entry.name === name && entry.fs === fs) ?? device.images.find((entry) => entry.name === name);
+  const all = named(installable[to]);
   if (image !== undefined) {
-    const chosen =
-      device.images.find((entry) => entry.name === image && (entry.fs === fs || entry.fs === null)) ?? device.images.find(({ name }) => name === image);
+    const chosen = byName(image);
     if (chosen !== undefined) return chosen;
-    throw new OwimgError('bad-value', `OpenWrt builds no ${image} for ${device.title}`, `It builds ${names.join(', ') || `no ${words[to]}`}.`);
+    throw new OwimgError('bad-value', `OpenWrt builds no ${image} for ${device.title}`, `It builds ${all.join(', ') || `no ${words[to]}`}.`);
   }
-  const [only, second] = names;
-  if (only === undefined)
-    throw new OwimgError(
-      'conversion-impossible',
-      `OpenWrt builds no ${words[to]} for ${device.title}`,
-      `Its page in the OpenWrt wiki tells how it is installed. owimg devices ${device.profile} lists what there is.`,
-    );
+  const [only, second] = preferred[to].map(named).find((names) => names.length > 0) ?? [];
+  if (only === undefined) {
+    const hint = `Its page in the OpenWrt wiki tells how it is installed. owimg devices ${device.profile} lists what there is.`;
+    throw new OwimgError('conversion-impossible', `OpenWrt builds no ${words[to]} for ${device.title}`, hint);
+  }
   if (second !== undefined)
     throw new OwimgError(
       'image-ambiguous',
-      `OpenWrt builds several images of that kind for ${device.title}: ${names.join(', ')}`,
+      `OpenWrt builds several images of that kind for ${device.title}: ${all.join(', ')}`,
       'Choose one with --image NAME.',
     );
-  return candidates.find((entry) => entry.name === only && entry.fs === fs) ?? (candidates[0] as DeviceImage);
+  return byName(only) as DeviceImage;
 }
 
 /** When the image was built, as the newest of its own dates tells: OpenWrt gives all of them SOURCE_DATE_EPOCH. */
@@ -281,6 +285,8 @@ async function convertInspected(
   const values = new Values(options, parts.told, inspection.root);
   const made = await compose({ device, image: to }, given, values.record, recipes);
   const again = await compose({ device, image: from }, parts.bytes, values.record, recipes);
+  // An image from before OpenWrt appended metadata, or without it for another reason, lacks only that.
+  const at = firstDifference(bytes, again.image);
   return {
     inspection,
     device,
@@ -289,7 +295,7 @@ async function convertInspected(
     image: made.image,
     parts: [...given].map(([name, part]) => ({ name, length: part.length, exact: !parts.inexact.has(name) })),
     values: await usedValues(made, values, (build) => compose({ device, image: to }, given, build, recipes)),
-    differsAt: firstDifference(bytes, again.image),
+    differsAt: at === bytes.length && !parts.bytes.has('metadata') ? null : at,
     lost: lostParts(inspection, to),
   };
 }
@@ -301,9 +307,16 @@ const routeOf: Readonly<Partial<Record<ImageRole, (subject: Subject) => Verdict>
  * that is not a refusal.
  *
  * @param bytes the result, as it was read back
+ * @param accept codes of errors that the image may have, because the given one had them
  * @throws OwimgError `result-wrong`, `conversion-impossible` where it would not fit on the device
  */
-export async function proveConversion(bytes: Uint8Array, { device, to, image }: Conversion, formats: readonly AnyFormat[], context: Context): Promise<Proof> {
+export async function proveConversion(
+  bytes: Uint8Array,
+  { device, to, image }: Conversion,
+  formats: readonly AnyFormat[],
+  context: Context,
+  accept: ReadonlySet<string> = new Set(),
+): Promise<Proof> {
   const at = firstDifference(bytes, image);
   if (at !== null)
     throw new OwimgError(
@@ -313,7 +326,7 @@ export async function proveConversion(bytes: Uint8Array, { device, to, image }: 
     );
   const inspection = await inspectWith(formats, bytes);
   const wrong = (what: string): OwimgError => new OwimgError('result-wrong', `What was made as ${to.name} ${what}`);
-  const error = inspection.findings.find(({ severity }) => severity === 'error');
+  const error = inspection.findings.find(({ severity, code }) => severity === 'error' && !accept.has(code));
   if (error !== undefined) throw wrong(`is broken: ${error.message} at ${hexOffset(error.offset)}`);
   if (inspection.status === 'unknown') throw wrong('is not recognised by owimg itself');
   const subject = new Subject(inspection, bytes.length, undefined, device, {}, context);
@@ -323,7 +336,9 @@ export async function proveConversion(bytes: Uint8Array, { device, to, image }: 
   const [size] = fit === undefined ? [] : subject.sizeFindings(fit);
   if (size !== undefined) throw new OwimgError('conversion-impossible', `The ${to.name} of ${device.title} would not fit: ${size.message}`, size.hint);
   const verdict = (routeOf[to.role] ?? stockVerdict)(subject);
-  if (verdict.outcome === 'bricks' || verdict.outcome === 'refused') throw wrong(`would be no good by ${verdict.route}: ${verdict.reason}`);
+  // What the user accepted is no better for it: the verdict says so, and the exit status.
+  const excused = inspection.status === 'broken';
+  if (!excused && (verdict.outcome === 'bricks' || verdict.outcome === 'refused')) throw wrong(`would be no good by ${verdict.route}: ${verdict.reason}`);
   return { inspection, verdict };
 }
 

@@ -103,7 +103,8 @@ async function convertFile(to: Direction, path: string, flags: ConvertFlags, io:
   progress.step('converting');
   const { revision, release, image } = flags;
   const build = { ...(revision === undefined ? {} : { revision }), ...(release === undefined ? {} : { version: release }) };
-  const options = { device, to, image, name, parts, build, epoch: environmentEpoch(), accept: new Set(flags.accept) };
+  const accept = new Set(flags.accept);
+  const options = { device, to, image, name, parts, build, epoch: environmentEpoch(), accept };
   const conversion = await convertWith(bytes, formats, context, options);
   const output = flags.output ?? outputPath(path, conversion);
   const sha256 = createHash('sha256').update(conversion.image).digest('hex');
@@ -111,7 +112,7 @@ async function convertFile(to: Direction, path: string, flags: ConvertFlags, io:
   progress.step('checking what was made');
   let proof: Proof | undefined;
   const prove = async (written: Uint8Array): Promise<void> => {
-    proof = await proveConversion(written, conversion, formats, context);
+    proof = await proveConversion(written, conversion, formats, context, accept);
   };
   if (flags.dryRun === true || output === '-') await prove(conversion.image);
   else await writeFile(output, conversion.image, flags.force === true, prove);
