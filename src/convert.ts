@@ -13,7 +13,7 @@ import type { Device, DeviceImage, ImageRole } from './devices/facts.ts';
 import { inspectWith } from './inspect.ts';
 import { type Composed, compose, decompose, missingSteps, type Parts, type RecipeContext } from './recipes/interpreter.ts';
 import { stockVerdict } from './routes/stock.ts';
-import { type Context, type Fit, Subject } from './routes/subject.ts';
+import { byFit, type Context, type Fit, Subject } from './routes/subject.ts';
 import { sysupgradeVerdict } from './routes/sysupgrade.ts';
 import { tftpVerdict } from './routes/tftp.ts';
 import type { Verdict } from './routes/verdict.ts';
@@ -139,12 +139,12 @@ const refused = (subject: Subject, { message, offset, code }: Finding): OwimgErr
 function sourcesOf(subject: Subject, to: Direction): readonly Fit[] {
   const [foreign] = subject.foreignFindings();
   if (foreign !== undefined) throw refused(subject, foreign);
-  const rank = { yes: 2, unknown: 1, no: 0 };
   const metadata = subject.root.children.some(({ format }) => format === 'fwtool');
   const appends = ({ image }: Fit): number => (image.steps.some((step) => step.startsWith('append-metadata')) === metadata ? 1 : 0);
   const sources = [...subject.fits]
     .filter(({ image }) => image.role !== 'disk' && image.role !== 'part')
-    .sort((a, b) => rank[b.answer] - rank[a.answer] || appends(b) - appends(a) || b.match.agreements - a.match.agreements);
+    // Of images that differ in the metadata alone the one that agrees with the file; a fit that is better for other reasons is better.
+    .sort((a, b) => (a.answer === b.answer ? appends(b) - appends(a) : 0) || byFit(a, b));
   const [best] = sources;
   if (best === undefined) throw new OwimgError('conversion-impossible', `OpenWrt builds no image for ${subject.device.title} that could be converted`);
   const [misfit] = best.match.misfits;

@@ -23,11 +23,10 @@ describe('readRelease()', () => {
     profiles: { a_b: { supported_devices: ['a,b', 'old-b'], images: [{ name: 'x-sysupgrade.bin', type: 'sysupgrade', sha256: 'ab' }] } },
   });
 
-  test('readRelease() takes profile, type, digest and board names from profiles.json', () => {
-    const { target, images, boards, problems } = readRelease(listed, undefined);
+  test('readRelease() takes profile, type and digest from profiles.json', () => {
+    const { target, images, problems } = readRelease(listed, undefined);
     expect(problems).toEqual([]);
     expect(target).toBe('ath79/generic');
-    expect(boards.get('a_b')).toEqual(['a,b', 'old-b']);
     expect(images.get('x-sysupgrade.bin')).toEqual({ name: 'x-sysupgrade.bin', sha256: 'ab', list: 'profiles.json', profile: 'a_b', type: 'sysupgrade' });
   });
 

@@ -18,8 +18,6 @@ export interface Release {
   readonly target: string | undefined;
   /** By file name. */
   readonly images: ReadonlyMap<string, ListedImage>;
-  /** SUPPORTED_DEVICES, by profile. */
-  readonly boards: ReadonlyMap<string, readonly string[]>;
   /** Lists that could not be read, and why. */
   readonly problems: readonly { readonly list: string; readonly reason: string }[];
 }
@@ -33,22 +31,19 @@ const textOf = (value: unknown): string | undefined => (typeof value === 'string
 /** A name in a list is a file beside it, never a path to somewhere else. */
 const isFileName = (name: string): boolean => name !== '' && !name.includes('/') && !name.includes('\\') && name !== '..' && name !== '.';
 
-function readProfiles(text: string): { target: string | undefined; images: ListedImage[]; boards: [string, string[]][] } {
+function readProfiles(text: string): { target: string | undefined; images: ListedImage[] } {
   const json: unknown = JSON.parse(text);
   if (!isObject(json) || !isObject(json['profiles'])) throw new Error('it has no "profiles"');
   const images: ListedImage[] = [];
-  const boards: [string, string[]][] = [];
   for (const [profile, value] of Object.entries(json['profiles'])) {
     if (!isObject(value)) throw new Error(`the profile ${profile} is not an object`);
-    const supported = value['supported_devices'];
-    boards.push([profile, Array.isArray(supported) ? supported.filter((entry): entry is string => typeof entry === 'string') : []]);
     for (const image of Array.isArray(value['images']) ? value['images'] : []) {
       const name = isObject(image) ? textOf(image['name']) : undefined;
       if (name === undefined || !isFileName(name)) throw new Error(`an image of the profile ${profile} has no name that is a file name`);
       images.push({ name, sha256: textOf(image.sha256), sha256Unsigned: textOf(image.sha256_unsigned), list: profilesName, profile, type: textOf(image.type) });
     }
   }
-  return { target: textOf(json['target']), images, boards };
+  return { target: textOf(json['target']), images };
 }
 
 /** Lines of `sha256sum`: 64 digits, a blank, a blank or an asterisk, the name. */
@@ -74,15 +69,14 @@ export function readRelease(profiles: string | undefined, digests: string | unde
     }
   };
   let target: string | undefined;
-  let boards: [string, string[]][] = [];
   attempt(digestsName, () => {
     for (const image of digests === undefined ? [] : readDigests(digests)) images.set(image.name, image);
   });
   attempt(profilesName, () => {
     if (profiles === undefined) return;
     const read = readProfiles(profiles);
-    ({ target, boards } = read);
+    target = read.target;
     for (const image of read.images) images.set(image.name, { ...image, sha256: image.sha256 ?? images.get(image.name)?.sha256 });
   });
-  return { target, images, boards: new Map(boards), problems };
+  return { target, images, problems };
 }

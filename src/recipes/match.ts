@@ -49,7 +49,6 @@ class Matcher {
     this.#sliceId = sliceId;
   }
 
-  /** @param start where the first shape must begin; `null` where that is open */
   /** A vendor's trailer that the recipe does not append: the image is another device's. */
   unexpected(shapes: readonly Shape[], root: Layer): void {
     const expected = new Set(shapes.map((shape) => (shape.what === 'trailer' ? shape.format : '')));
@@ -57,6 +56,7 @@ class Matcher {
     if (extra !== undefined) this.misfits.push({ what: 'layer', subject: 'trailer', expected: 'none', actual: extra.format, ...range(extra) });
   }
 
+  /** @param begin where the first shape must begin; `null` where that is open */
   match(shapes: readonly Shape[], siblings: readonly Layer[], within: Layer, begin: number | null, parts = false): void {
     const layers = siblings.filter(({ format }) => !this.#roles.trailers.has(format) && !this.#roles.marks.has(format));
     let [index, start, position] = [0, begin, begin];

@@ -2,9 +2,9 @@
 import type { AuditRecord } from '../audit/image.ts';
 import { finding } from '../core/findings.ts';
 import type { Finding } from '../core/types.ts';
-import type { Outcome, Route } from '../routes/verdict.ts';
+import type { Route, Verdict } from '../routes/verdict.ts';
 import type { CheckResult } from './check-json.ts';
-import { mainRoute } from './exit-code.ts';
+import { mainRoute, verdictCode } from './exit-code.ts';
 
 /** One question about a file, and its answer. `open`: owimg cannot tell; never read it as passed. */
 export interface CiCase {
@@ -34,12 +34,8 @@ function integrity(status: string, findings: readonly Finding[]): CiCase {
   return { name, answer: 'passed', message: 'Well-formed' };
 }
 
-function answerOf(outcome: Outcome, route: Route): CiCase['answer'] {
-  if (outcome === 'unknown') return 'open';
-  return outcome === 'installs' || outcome === 'installs-without-settings' || (outcome === 'boots' && (route === 'ram' || route === 'tftp'))
-    ? 'passed'
-    : 'failed';
-}
+const answers = { 0: 'passed', 1: 'failed', 3: 'open' } as const;
+const answerOf = (verdict: Pick<Verdict, 'outcome' | 'route'>): CiCase['answer'] => answers[verdictCode(verdict)];
 
 const unread = (path: string, message: string, next?: string): CiFile => ({
   path,
@@ -54,8 +50,9 @@ export function checkedFile(result: CheckResult, asked?: Route): CiFile {
   const { inspection, checked } = result;
   const route = asked ?? mainRoute(inspection.kind);
   const decisive = checked.verdicts.filter((verdict) => verdict.route === route);
-  const verdicts = decisive.map(({ device, outcome, reason, next }): CiCase => {
-    return { name: `${route} on ${device}`, answer: answerOf(outcome, route as Route), message: `${outcome}: ${reason}`, next };
+  const verdicts = decisive.map((verdict): CiCase => {
+    const { device, outcome, reason, next } = verdict;
+    return { name: `${route} on ${device}`, answer: answerOf(verdict), message: `${outcome}: ${reason}`, next };
   });
   const none: CiCase = {
     name: 'verdict',
@@ -76,7 +73,7 @@ export function auditedFile(record: AuditRecord): CiFile {
   if (error !== null) return unread(path, error);
   const cases: CiCase[] = status === null ? [] : [integrity(status, findings)];
   if (verdict !== null) {
-    const answer = answerOf(verdict.outcome, verdict.route);
+    const answer = answerOf(verdict);
     cases.push({ name: `${verdict.route} on ${profile ?? 'its device'}`, answer, message: `${verdict.outcome}: ${verdict.reason}` });
   }
   const listed = findings.filter(({ layer, severity }) => layer === '' && severity === 'error');

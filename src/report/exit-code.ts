@@ -70,7 +70,8 @@ export function convertExitCode({
   return published?.identical === true ? 0 : verdictCode(proof.verdict);
 }
 
-function verdictCode({ outcome, route }: Verdict): number {
+/** 0: what the way of flashing is for happens; 1: it does not; 3: cannot tell. */
+export function verdictCode({ outcome, route }: Pick<Verdict, 'outcome' | 'route'>): 0 | 1 | 3 {
   if (outcome === 'installs' || outcome === 'installs-without-settings' || (outcome === 'boots' && (route === 'ram' || route === 'tftp'))) return 0;
   return outcome === 'unknown' ? 3 : 1;
 }

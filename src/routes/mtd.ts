@@ -3,7 +3,7 @@ import type { Finding, Layer } from '../core/types.ts';
 import type { LayerShape } from '../recipes/shape.ts';
 import { layerTitles, loaderWords } from './loaders.ts';
 import { damageFindings, damageOf, fileWord, type Say, seeDevice, verdictMaker } from './maker.ts';
-import type { Fit, Subject } from './subject.ts';
+import { byFit, type Fit, type Subject } from './subject.ts';
 import type { Verdict } from './verdict.ts';
 
 /** Formats that stand at the start of a sysupgrade image and are unpacked before anything is written. */
@@ -24,8 +24,7 @@ function rawFits(subject: Subject): Fit[] {
     const first = firstLayer(fit);
     return (fit.image.role === 'sysupgrade' || fit.image.role === 'both') && first !== undefined && !packed.has(first.format);
   });
-  const rank = { yes: 2, unknown: 1, no: 0 };
-  return raw.sort((a, b) => rank[b.answer] - rank[a.answer] || b.match.agreements - a.match.agreements);
+  return raw.sort(byFit);
 }
 
 const cutAt = (subject: Subject, offset: number): string =>
@@ -64,7 +63,7 @@ export function mtdVerdict(subject: Subject): Verdict {
     return say('unknown', `It begins as the boot loader wants it; owimg compares only images with their ${outermost.format} header.`, { next });
   const inner = fit.match.misfits.find(({ what }) => what === 'layer');
   if (inner !== undefined) {
-    const findings = [subject.isKernelAlone ? subject.finding('initramfs-not-installable', whole(subject), {}) : subject.misfitFinding(inner)];
+    const findings = [subject.isKernelAlone ? subject.finding('initramfs-not-installable', subject.wholeFile, {}) : subject.misfitFinding(inner)];
     return say('bricks', `The boot loader would find its magic number, but not what belongs behind it: ${findings[0]?.message}.`, { findings, next });
   }
   if (fit.image.steps.some((step) => step.includes('with-rootfs'))) return volumeVerdict(subject, say, next);
@@ -87,8 +86,6 @@ const broken = (subject: Subject, say: Say, next: string): Verdict =>
 
 const isDisk = (shape: Fit['shape'][number] | undefined): boolean =>
   shape?.what === 'disk' || (shape?.what === 'layer' && packed.has(shape.format) && shape.inside[0]?.what === 'disk');
-
-const whole = (subject: Subject): { offset: number; length: number } => ({ offset: 0, length: subject.length });
 
 /** The file does not begin with what the boot loader looks for; it may well hold that further on. */
 function wrongStart(subject: Subject, say: Say, expected: string, next: string): Verdict {
@@ -149,7 +146,7 @@ function nandVerdict(subject: Subject, say: Say, next: string, known: Fit): Verd
   }
   const [first] = subject.pieces;
   if (subject.context.rootfs.has(first?.format ?? '') && first?.format !== 'ubi') {
-    const findings = [subject.finding('kernel-missing', whole(subject), { found: first?.format ?? 'nothing' })];
+    const findings = [subject.finding('kernel-missing', subject.wholeFile, { found: first?.format ?? 'nothing' })];
     return say('bricks', `${findings[0]?.message}.`, { findings, next });
   }
   const reason = `This device keeps kernel and root file system apart (OpenWrt builds ${known.image.name} as a ${firstLayer(known)?.format}); the file is not built like that.`;

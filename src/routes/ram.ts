@@ -21,7 +21,7 @@ export function ramVerdict(subject: Subject): Verdict {
     return say('refused', `It is not built like the initramfs image of this device: ${findings[0]?.message}.`, { findings, next: seeDevice(subject) });
   }
   if (initramfs.answer === 'unknown') {
-    return say('unknown', 'owimg does not know the recipe of this device’s initramfs image in full.'.replace('’', "'"), { next: seeDevice(subject) });
+    return say('unknown', "owimg does not know the recipe of this device's initramfs image in full.", { next: seeDevice(subject) });
   }
   const limit = ramLimits[device.profile];
   const tooBig = limit !== undefined && subject.imageLength > limit.limit;

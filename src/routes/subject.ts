@@ -32,6 +32,11 @@ export interface Fit {
   readonly answer: 'yes' | 'no' | 'unknown';
 }
 
+const rank = { yes: 2, unknown: 1, no: 0 };
+
+/** The better fit first. */
+export const byFit = (a: Fit, b: Fit): number => rank[b.answer] - rank[a.answer] || b.match.agreements - a.match.agreements;
+
 /** What a device's images look like. */
 export interface DeviceShapes {
   readonly images: readonly { readonly image: DeviceImage; readonly shape: readonly Shape[] }[];
@@ -127,9 +132,7 @@ export class Subject {
 
   /** The best fit among the device's images with these roles; `undefined` if it has none. */
   best(roles: readonly ImageRole[]): Fit | undefined {
-    const rank = { yes: 2, unknown: 1, no: 0 };
-    const fits = this.fits.filter(({ image }) => roles.includes(image.role));
-    return [...fits].sort((a, b) => rank[b.answer] - rank[a.answer] || b.match.agreements - a.match.agreements)[0];
+    return this.fits.filter(({ image }) => roles.includes(image.role)).sort(byFit)[0];
   }
 
   /** The layers that lie in the file one after the other, without what is appended behind them. */
@@ -143,6 +146,16 @@ export class Subject {
   get imageLength(): number {
     const appended = this.root.children.filter(({ format }) => format === 'fwtool').map(({ offset }) => offset);
     return Math.min(this.length, ...appended);
+  }
+
+  /** For findings about the file as a whole. */
+  get wholeFile(): Range {
+    return { offset: 0, length: this.length };
+  }
+
+  /** What is appended for sysupgrade, or where it would stand. */
+  get metadataPlace(): Range {
+    return { offset: this.imageLength, length: this.length - this.imageLength };
   }
 
   get hasRootfs(): boolean {

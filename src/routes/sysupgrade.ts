@@ -1,6 +1,6 @@
 /** What a running OpenWrt would say to the image, and whether what it then writes would boot. */
 import type { Finding } from '../core/types.ts';
-import { damageFindings, damageOf, unwrapAdvice } from './maker.ts';
+import { damageFindings, damageOf, fileWord, unwrapAdvice } from './maker.ts';
 import { type Compat, compareCompat } from './metadata.ts';
 import { platformCheck, requiresMetadata } from './platform-checks.ts';
 import type { Fit, Subject } from './subject.ts';
@@ -26,12 +26,6 @@ interface Replay {
   readonly undecided: string | undefined;
 }
 
-const whole = (subject: Subject): { offset: number; length: number } => ({ offset: 0, length: subject.length });
-const metadataPlace = (subject: Subject): { offset: number; length: number } => ({
-  offset: subject.imageLength,
-  length: subject.length - subject.imageLength,
-});
-
 const messageOf = (subject: Subject): string => (subject.metadata.compatMessage === undefined ? '' : ` Its message: "${subject.metadata.compatMessage}"`);
 
 /** The device by all its names, when the running system may call itself by any of them. */
@@ -40,7 +34,7 @@ const isThisHardware = (subject: Subject): boolean => subject.metadata.supported
 function compatFinding(subject: Subject, compat: Compat, running: string): Finding | undefined {
   if (compat === 'same') return undefined;
   const args = { device: running, image: subject.metadata.compatVersion, message: messageOf(subject) };
-  return subject.finding(compat === 'major' ? 'compat-version-major' : 'compat-version-minor', metadataPlace(subject), args);
+  return subject.finding(compat === 'major' ? 'compat-version-major' : 'compat-version-minor', subject.metadataPlace, args);
 }
 
 /** Replays `validate_firmware_image` with settings kept, as LuCI and sysupgrade do unless told otherwise. */
@@ -50,23 +44,21 @@ export function replay(subject: Subject): Replay {
   let withoutSettings: Finding | undefined;
   let renamed = false;
   const signatureOk = running.signedOnly !== true || metadata.signed;
-  if (!signatureOk) refusals.push(subject.finding('signature-demanded', metadataPlace(subject), { present: 'this one carries no signature' }));
+  if (!signatureOk) refusals.push(subject.finding('signature-demanded', subject.metadataPlace, { present: 'this one carries no signature' }));
   let deviceOk = true;
   if (metadata.state === 'absent') {
     const required = requiresMetadata(device);
     deviceOk = !required;
-    if (required) refusals.push(subject.finding('metadata-missing', metadataPlace(subject), { required: `${device.target} demands it` }));
+    if (required) refusals.push(subject.finding('metadata-missing', subject.metadataPlace, { required: `${device.target} demands it` }));
   } else if (metadata.state === 'invalid' || metadata.supported === undefined) {
     deviceOk = false;
-    refusals.push(subject.finding('metadata-missing', metadataPlace(subject), { required: 'what is there names no devices ("Invalid image metadata")' }));
+    refusals.push(subject.finding('metadata-missing', subject.metadataPlace, { required: 'what is there names no devices ("Invalid image metadata")' }));
   } else if (!metadata.supported.includes(subject.board)) {
     deviceOk = false;
     renamed = isThisHardware(subject) && subject.foreignFindings().length === 0 && subject.best(['sysupgrade', 'both', 'disk'])?.answer !== 'no';
     const names = { device: subject.board, now: metadata.supported.join(', ') };
     const other = { device: subject.board, supported: metadata.supported.join(', ') };
-    refusals.push(
-      renamed ? subject.finding('device-renamed', metadataPlace(subject), names) : subject.finding('device-mismatch', metadataPlace(subject), other),
-    );
+    refusals.push(renamed ? subject.finding('device-renamed', subject.metadataPlace, names) : subject.finding('device-mismatch', subject.metadataPlace, other));
   } else {
     const compatVersion = running.compatVersion ?? device.compatVersion;
     const compat = compareCompat(compatVersion, metadata.compatVersion);
@@ -77,7 +69,7 @@ export function replay(subject: Subject): Replay {
   }
   const platform = platformCheck(subject);
   if (platform.ok === false) {
-    refusals.push(subject.finding('platform-check-failed', whole(subject), { says: platform.says, why: platform.why }));
+    refusals.push(subject.finding('platform-check-failed', subject.wholeFile, { says: platform.says, why: platform.why }));
     renamed = platform.renamed === true && refusals.length === 1;
   }
   const broken = platform.ok === false && platform.broken === true;
@@ -116,8 +108,6 @@ function assumptions(subject: Subject, refusals: readonly Finding[]): string[] {
   if (running.signedOnly !== true && matters([])) assumes.push('the running system does not demand signed images; --signed-only if it does');
   return assumes;
 }
-
-const file = (subject: Subject): string => subject.name ?? 'FILE';
 
 /** What would come of `sysupgrade -F`, where that is certain. */
 function forcedWords(subject: Subject, fit: Fit, foreign: readonly Finding[]): string {
@@ -162,7 +152,7 @@ export function sysupgradeVerdict(subject: Subject): Verdict {
     const [first] = refusals as [Finding];
     const intact = foreign.length === 0 && inspection.status !== 'broken';
     if (renamed && refusals.length === 1 && intact && fit.answer === 'yes') {
-      const next = `sysupgrade -F -n ${file(subject)} (it overrides the name check only; the settings are lost)`;
+      const next = `sysupgrade -F -n ${fileWord(subject)} (it overrides the name check only; the settings are lost)`;
       return verdict('refused', 'It is the image of this very hardware, refused only because the device has another name now.', refusals, next);
     }
     const loader = subject.loaderInside;
@@ -188,12 +178,12 @@ export function sysupgradeVerdict(subject: Subject): Verdict {
   }
   if (undecided !== undefined) return verdict('unknown', `${undecided}.`, [], right);
   if (withoutSettings !== undefined) {
-    const next = `sysupgrade -n ${file(subject)}`;
+    const next = `sysupgrade -n ${fileWord(subject)}`;
     return verdict('installs-without-settings', `It installs, but the settings are lost: ${withoutSettings.message}.`, [withoutSettings], next);
   }
   const named = subject.metadata.state === 'present' ? 'its metadata names the device' : 'this target asks for no metadata';
   const what = `It is built as OpenWrt builds ${fit.image.name} for this device, ${named}, and all its checks pass.`;
-  return verdict('installs', what, [], `sysupgrade ${file(subject)}`);
+  return verdict('installs', what, [], `sysupgrade ${fileWord(subject)}`);
 }
 
 /** The running system takes the image, but it is not built as the device's own is. */
@@ -204,7 +194,7 @@ function misfitVerdict(
   right: string,
 ): Verdict {
   if (subject.isKernelAlone && subject.initramfs?.answer === 'yes') {
-    const findings = [subject.finding('initramfs-not-installable', whole(subject), {})];
+    const findings = [subject.finding('initramfs-not-installable', subject.wholeFile, {})];
     const reason = 'It would be written in place of the system and run from RAM at every start: no setting would last, and the room for it may not suffice.';
     return verdict('bricks', reason, findings, right);
   }
