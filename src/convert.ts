@@ -181,6 +181,7 @@ class Values {
       version: value('version', told.get('version'), undefined, 'unknown'),
       revision: value('revision', told.get('revision'), undefined, 'unknown'),
       epoch: value('epoch', inside, epoch, '0'),
+      linux: value('linux', told.get('linux'), undefined, 'unknown'),
     };
   }
 
