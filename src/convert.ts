@@ -10,7 +10,7 @@ import type { BuildValue, PartName } from './core/recipe-step.ts';
 import type { Finding, Inspection, Layer, Range } from './core/types.ts';
 import type { Device, DeviceImage, ImageRole } from './devices/facts.ts';
 import { inspectWith } from './inspect.ts';
-import { type Composed, compose, decompose, missingSteps, type Parts, type RecipeContext } from './recipes/interpreter.ts';
+import { type Composed, compose, decompose, missingSteps, type Parts, type Recipe, type RecipeContext, sharedSteps } from './recipes/interpreter.ts';
 import { type Context, type Fit, Subject } from './routes/subject.ts';
 
 export type Direction = 'factory' | 'sysupgrade';
@@ -84,9 +84,10 @@ function differences(a: Uint8Array, b: Uint8Array): Range[] {
   return found;
 }
 
-/** Refuses what is broken, and what is not recognised. */
-function requireSound({ status, findings }: Inspection, device: Device, formats: readonly AnyFormat[], accept: ReadonlySet<string>): void {
-  if (status === 'unknown') {
+/** Refuses what is broken, and what is not recognised: unless metadata, under a checksum over the whole file, names the device. */
+function requireSound({ status, findings, root }: Inspection, device: Device, formats: readonly AnyFormat[], accept: ReadonlySet<string>): void {
+  const named = root.children.some(({ format }) => format === 'fwtool');
+  if (status === 'unknown' && !named) {
     const later = device.images.find((image) => missingSteps(image, formats).length > 0);
     if (later === undefined) throw new OwimgError('unknown-format', 'Cannot convert the file: owimg does not recognise it');
     const [step] = missingSteps(later, formats);
@@ -114,7 +115,7 @@ function sourcesOf(subject: Subject, to: Direction): readonly Fit[] {
   const metadata = subject.root.children.some(({ format }) => format === 'fwtool');
   const appends = ({ image }: Fit): number => (image.steps.some((step) => step.startsWith('append-metadata')) === metadata ? 1 : 0);
   const sources = [...subject.fits]
-    .filter(({ image }) => image.role !== 'disk' && image.role !== 'part')
+    .filter(({ image }) => !['disk', 'part', 'bootloader/other'].includes(image.role) && image.steps.length > 0)
     .sort((a, b) => rank[b.answer] - rank[a.answer] || appends(b) - appends(a) || b.match.agreements - a.match.agreements);
   const [best] = sources;
   if (best === undefined) throw new OwimgError('conversion-impossible', `OpenWrt builds no image for ${subject.device.title} that could be converted`);
@@ -212,9 +213,13 @@ export async function convertWith(
   const subject = new Subject(inspection, bytes.length, options.name, device, {}, context);
   const sources = sourcesOf(subject, options.to);
   const recipes: RecipeContext = { formats, boards: context.facts.safeloaderBoards };
-  const [source] = sources.filter(({ image }) => missingSteps(image, formats).length === 0);
-  const from = (source ?? sources[0])?.image;
-  if (from === undefined) {
+  const choices = sources.map(({ image }) => {
+    const wanted = targetOf(device, options, image.fs);
+    const shared = replacesShared(options) ? undefined : sharedSteps(image, wanted, formats);
+    return { from: image, to: wanted, ...(shared === undefined ? {} : { shared }) };
+  });
+  const choice = choices.find(({ from, shared }) => shared !== undefined || missingSteps(from, formats).length === 0) ?? choices[0];
+  if (choice === undefined) {
     const best = subject.best([...installable.factory, ...installable.sysupgrade]);
     throw new OwimgError(
       'conversion-impossible',
@@ -222,13 +227,15 @@ export async function convertWith(
       'Nothing has to be converted. owimg check FILE says what each way of flashing would do with it.',
     );
   }
-  const to = targetOf(device, options, from.fs);
+  const { from, to, ...shared } = choice;
+  const source: Recipe = { device, image: from, ...shared };
+  const target: Recipe = { device, image: to, ...shared };
   // The step that is missing is to be named before anything is done.
-  const parts = await decompose({ device, image: from }, bytes, recipes);
+  const parts = await decompose(source, bytes, recipes);
   const given = new Map([...parts.bytes, ...(options.parts ?? [])]);
   const values = new Values(options, parts.told, inspection.root);
-  const made = await compose({ device, image: to }, given, values.record, recipes);
-  const again = await compose({ device, image: from }, parts.bytes, values.record, recipes);
+  const made = await compose(target, given, values.record, recipes);
+  const again = await compose(source, parts.bytes, values.record, recipes);
   const result = await inspectWith(formats, made.image);
   requireResult(result, made.image.length, to, subject);
   return {
@@ -237,11 +244,14 @@ export async function convertWith(
     image: made.image,
     inspection: result,
     parts: [...given].map(([name, part]) => ({ name, length: part.length, exact: !parts.inexact.has(name) })),
-    values: await usedValues(made, values, (build) => compose({ device, image: to }, given, build, recipes)),
+    values: await usedValues(made, values, (build) => compose(target, given, build, recipes)),
     differsAt: firstDifference(bytes, again.image),
     lost: lostParts(inspection, to),
   };
 }
+
+/** Parts that are to stand in place of those that two recipes put together in the same way. */
+const replacesShared = ({ parts }: ConvertOptions): boolean => parts?.has('kernel') === true || parts?.has('rootfs') === true;
 
 /** What was made must be what OpenWrt would have made: read again, without errors, with the layout of its recipe. */
 function requireResult(result: Inspection, length: number, to: DeviceImage, { device, context }: Subject): void {

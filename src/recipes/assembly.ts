@@ -170,6 +170,12 @@ const imagePart = ({ words: [name = ''] }: StepUse): string => (name.startsWith(
 /** A small file system that only fools a boot loader, made by a program that owimg cannot stand in for. */
 const fakeRootfs = appended('fakeroot', 'small file system', ({ format }) => format === 'squashfs');
 
+/** Steps that only fill up. */
+export const fillerSteps: ReadonlySet<string> = new Set(['pad-to', 'pad-offset', 'pad-extra', 'pad-rootfs']);
+
+/** Steps that leave the image as it is. */
+export const idleSteps: ReadonlySet<string> = new Set(['check-size', 'ls-clean']);
+
 export const assemblySteps: RecipeSteps = {
   'append-kernel': kernel,
   'append-rootfs': appended('rootfs', 'root file system', ({ role }) => role === 'rootfs'),
