@@ -91,6 +91,12 @@ function padRootfs(image: Uint8Array, { words, device }: StepUse): Uint8Array {
   return padJffs2(image, block === undefined ? usualBoundaries : [block], at < 0 ? 0 : Number(words[at + 1]), mark);
 }
 
+/** As if the root file system at the image's end stood at an erase block. */
+const rootfsPadding = (block: number): RecipeStep => ({
+  compose: (image, use) => padJffs2(image, [block], use.part('rootfs').length - image.length),
+  decompose: same,
+});
+
 /** @throws OwimgError `conversion-impossible` */
 function checkSize(image: Uint8Array, use: StepUse): Uint8Array {
   const [word] = use.words;
@@ -171,7 +177,7 @@ const imagePart = ({ words: [name = ''] }: StepUse): string => (name.startsWith(
 const fakeRootfs = appended('fakeroot', 'small file system', ({ format }) => format === 'squashfs');
 
 /** Steps that only fill up. */
-export const fillerSteps: ReadonlySet<string> = new Set(['pad-to', 'pad-offset', 'pad-extra', 'pad-rootfs']);
+export const fillerSteps: ReadonlySet<string> = new Set(['pad-to', 'pad-offset', 'pad-extra', 'pad-rootfs', 'dir685-pad-rootfs', 'wrgg-pad-rootfs']);
 
 /** Steps that leave the image as it is. */
 export const idleSteps: ReadonlySet<string> = new Set(['check-size', 'ls-clean']);
@@ -202,5 +208,7 @@ export const assemblySteps: RecipeSteps = {
   }),
   'pad-extra': filler((image, use) => image.length + sizeWord(use.words[0], whole(use))),
   'pad-rootfs': { compose: padRootfs, decompose: same },
+  'dir685-pad-rootfs': rootfsPadding(128 * 1024),
+  'wrgg-pad-rootfs': rootfsPadding(64 * 1024),
   'ls-clean': nothing,
 };
