@@ -57,7 +57,7 @@ try {
       ['kernel', kernel(2 * mebi - 0x1000, true, Number(device.variables['KERNEL_LOADADDR']))],
       ['rootfs', rootfs((length - 2) * mebi - 0x20000, folder)],
     ]);
-    const build = { dist: 'OpenWrt', version: '24.10.0', revision: 'r28427-6df0e3d02a', epoch: '1700000000' };
+    const build = { dist: 'OpenWrt', version: '24.10.0', revision: 'r28427-6df0e3d02a', epoch: '1700000000', linux: '6.6.99' };
     const path = join(folder, `${profile}-sysupgrade.bin`);
     const output = join(folder, `${profile}-factory.bin`);
     writeFileSync(path, (await compose({ device, image }, parts, build, { formats, boards: safeloaderBoards })).image);

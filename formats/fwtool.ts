@@ -9,12 +9,12 @@
  */
 
 import { joined, lastIndexOf } from '../src/core/bytes.ts';
-import { compare, jamcrc } from '../src/core/checksums.ts';
+import { compare, digest, jamcrc } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
-import { hex, latin1, toBytes } from '../src/core/hex.ts';
-import type { BuildValue, RecipeDevice } from '../src/core/recipe-step.ts';
+import { hex, hexBytes, latin1, toBytes } from '../src/core/hex.ts';
+import type { BuildValue, DecomposeUse, RecipeDevice } from '../src/core/recipe-step.ts';
 import { hex32, bytes as raw, struct, u8, u32 } from '../src/core/struct.ts';
 import type { Field, Identity, Region } from '../src/core/types.ts';
 
@@ -284,49 +284,112 @@ export const fwtool: Format<FwtoolInput> = {
       compose: (image, use) => {
         // OpenWrt appends none to images of devices without a name to compare.
         if (use.device.boards.length === 0) return image;
-        const json = use.hasPart('metadata') ? use.part('metadata') : toBytes(metadataText(use.device, (value) => use.build(value)));
-        const data = joined([new Uint8Array(metadataHeaderLength), json]);
-        return joined([image, build({ image, chunks: [{ type: typeMetadata, data }] })]);
+        return withMetadata(image, use.hasPart('metadata') ? use.part('metadata') : toBytes(metadataText(use.device, (value) => use.build(value))));
       },
-      decompose: async (image, use) => {
-        const found = locate(image);
-        const metadata = found?.chunks.findLast(({ type }) => type === typeMetadata);
-        if (metadata !== undefined) {
-          const json = image.subarray(metadata.start + metadataHeaderLength, metadata.trailerOffset);
-          await use.found('metadata', json);
-          for (const value of ['dist', 'version', 'revision'] as const) {
-            const text = readMetadata(image, metadata.start, metadata.trailerOffset).fields.find(({ name }) => name === `version.${value}`)?.value;
-            if (typeof text === 'string') use.tells(value, text);
-          }
-        }
-        return found === undefined ? image : image.subarray(0, found.start);
+      decompose: (image, use) => takeMetadata(image, use, 'metadata', 'version'),
+    },
+    'append-gl-metadata': {
+      compose: (image, use) => (use.device.boards.length === 0 ? image : withMetadata(image, toBytes(glMetadataText(use.device, (value) => use.build(value))))),
+      decompose: (image, use) => takeMetadata(image, use, 'gl-metadata', 'version'),
+    },
+    'append-teltonika-metadata': {
+      compose: (image, use) => withMetadata(image, toBytes(teltonikaMetadataText(use.device, (value) => use.build(value)))),
+      decompose: (image, use) => takeMetadata(image, use, 'teltonika-metadata', 'version_wrt'),
+    },
+    'append-netis-n6-metadata': {
+      compose: (image, use) => withMetadata(image, toBytes(netisMetadataText(use.device, (value) => use.build(value)))),
+      decompose: (image, use) => takeMetadata(image, use, 'netis-metadata', 'version'),
+    },
+    'append-dlink-covr-metadata': {
+      compose: (image, use) => {
+        const sum = hexBytes(digest('md5', [image]));
+        return withMetadata(image, toBytes(`{"supported_devices": "${use.words.join(' ')}", "firmware": "${sum}"}\n`));
       },
+      decompose: (image, use) => takeMetadata(image, use, 'dlink-metadata', 'version'),
     },
   },
 };
+
+/** The image, and behind it this JSON. */
+function withMetadata(image: Uint8Array, json: Uint8Array): Uint8Array {
+  const data = joined([new Uint8Array(metadataHeaderLength), json]);
+  return joined([image, build({ image, chunks: [{ type: typeMetadata, data }] })]);
+}
+
+/** The image in front of its chunks. What the metadata tells of the build stands below `versionKey`. */
+async function takeMetadata(image: Uint8Array, use: DecomposeUse, name: string, versionKey: string): Promise<Uint8Array> {
+  const found = locate(image);
+  const metadata = found?.chunks.findLast(({ type }) => type === typeMetadata);
+  if (metadata !== undefined) {
+    const json = image.subarray(metadata.start + metadataHeaderLength, metadata.trailerOffset);
+    await use.found(name, json);
+    for (const [value, text] of Object.entries(toldBy(json, versionKey))) use.tells(value as BuildValue, text);
+  }
+  return found === undefined ? image : image.subarray(0, found.start);
+}
+
+function toldBy(json: Uint8Array, versionKey: string): Partial<Record<BuildValue, string>> {
+  const version = (JSON.parse(new TextDecoder().decode(json)) as Record<string, unknown>)[versionKey];
+  if (typeof version !== 'object' || version === null) return {};
+  const names: readonly string[] = ['dist', 'version', 'revision'];
+  return Object.fromEntries(Object.entries(version).filter(([name, text]) => names.includes(name) && typeof text === 'string'));
+}
+
+type BuildValues = (value: BuildValue) => string;
+
+const quoted = (text: string): string => `"${text.replaceAll('"', '\\"')}"`;
+const list = (names: readonly string[]): string => names.map(quoted).join(',');
+
+/** How all of OpenWrt's metadata begins; `named` are the devices that it names. */
+function metadataHead({ boards, compatVersion, compatMessage }: RecipeDevice, named: readonly string[]): { readonly head: string; readonly devices: string } {
+  const message = compatMessage === undefined ? '' : `"compat_message": ${quoted(compatMessage)},`;
+  const reason = compatMessage === undefined ? 'Please check documentation ...' : `Reason: ${compatMessage}`;
+  const refusal = `Image version mismatch: image ${compatVersion}, device 1.0. Please wipe config during upgrade (force required) or reinstall.`;
+  const legacy =
+    compatVersion === '1.0' ? '' : `"new_supported_devices": [${list(named)}], "supported_devices": [${quoted(`${boards.join(' ')} - ${refusal} ${reason}`)}],`;
+  const plain = compatVersion === '1.0' ? `"supported_devices":[${list(named)}],` : '';
+  return { head: `"metadata_version": "1.1", "compat_version": ${quoted(compatVersion)},`, devices: `${message} ${legacy} ${plain}` };
+}
+
+function versionText({ target, boardName, profile }: RecipeDevice, build: BuildValues): string {
+  return [
+    `"dist": ${quoted(build('dist'))}, "version": ${quoted(build('version'))}, "revision": ${quoted(build('revision'))},`,
+    `"target": ${quoted(target)}, "board": ${quoted(boardName ?? profile)}`,
+  ].join(' ');
+}
 
 /**
  * The JSON that OpenWrt appends to the images of a device, with the blanks that make leaves in it and the line end of `echo`.
  * Written down in include/image-commands.mk (metadata_json).
  */
-export function metadataText(device: RecipeDevice, build: (value: BuildValue) => string): string {
-  const { boards, compatVersion, compatMessage } = device;
-  const quoted = (text: string): string => `"${text.replaceAll('"', '\\"')}"`;
-  const list = (names: readonly string[]): string => names.map(quoted).join(',');
-  const message = compatMessage === undefined ? '' : `"compat_message": ${quoted(compatMessage)},`;
-  const reason = compatMessage === undefined ? 'Please check documentation ...' : `Reason: ${compatMessage}`;
-  const refusal = `Image version mismatch: image ${compatVersion}, device 1.0. Please wipe config during upgrade (force required) or reinstall.`;
-  const legacy =
-    compatVersion === '1.0'
-      ? ''
-      : `"new_supported_devices": [${list(boards)}], "supported_devices": [${quoted(`${boards.join(' ')} - ${refusal} ${reason}`)}],`;
-  const plain = compatVersion === '1.0' ? `"supported_devices":[${list(boards)}],` : '';
-  const version = [
-    `"dist": ${quoted(build('dist'))}, "version": ${quoted(build('version'))}, "revision": ${quoted(build('revision'))},`,
-    `"target": ${quoted(device.target)}, "board": ${quoted(device.boardName ?? device.profile)}`,
-  ].join(' ');
-  const head = `"metadata_version": "1.1", "compat_version": ${quoted(compatVersion)},`;
-  return `{  ${head} ${message} ${legacy} ${plain} "version": { ${version} } }\n`;
+export function metadataText(device: RecipeDevice, build: BuildValues): string {
+  const { head, devices } = metadataHead(device, device.boards);
+  return `{  ${head} ${devices} "version": { ${versionText(device, build)} } }\n`;
+}
+
+/** For GL.iNet's own upgrade: the time of the build too, as it is in China (metadata_gl_json). */
+function glMetadataText(device: RecipeDevice, build: BuildValues): string {
+  const { head, devices } = metadataHead(device, device.boards);
+  const local = new Date((Number(build('epoch')) + 8 * 3600) * 1000);
+  const date = local.toISOString().slice(0, 19).replaceAll(/[-T:]/g, '');
+  return `{  ${head} ${devices} "version": { "release": ${quoted(build('version'))}, "date": "${date}", ${versionText(device, build)} } }\n`;
+}
+
+/** For Teltonika's own upgrade, which knows its devices by other names (append-teltonika-metadata). */
+function teltonikaMetadataText(device: RecipeDevice, build: BuildValues): string {
+  const words = (name: string): string[] => (device.variables[name] ?? '').split(/\s+/).filter((word) => word !== '');
+  const { head, devices } = metadataHead(device, words('SUPPORTED_TELTONIKA_DEVICES'));
+  const any = ['device_code', 'hwver', 'batch', 'serial'].map((key) => `"${key}": [".*"],`).join(' ');
+  const modifications = words('SUPPORTED_TELTONIKA_HW_MODS').map((name, index) => `"mod${index + 1}": "${name}"`);
+  const release = quoted(`${build('dist')}-${build('version')}-${build('revision')}`);
+  const ends = `"version_wrt": { ${versionText(device, build)} }, "hw_support": {}, "hw_mods": {${modifications.join(',')}} }\n`;
+  return `{ ${head} "version":${release}, ${any} ${devices} ${ends}`;
+}
+
+/** For the upgrade page of the netis N6 (target/linux/ramips/image/mt7621.mk). */
+function netisMetadataText({ target }: RecipeDevice, build: BuildValues): string {
+  const version = ['dist', 'version', 'revision'].map((name) => `"${name}": ${quoted(build(name as BuildValue))},`).join(' ');
+  return `{ "up_model": "Netis-N6R", "supported_devices": ["mt7621-rfb-ax-nand"], "version": { ${version} "board": ${quoted(target.replace(/\/.*/, ''))} } }`;
 }
 
 /** Why a trailer whose magic number stands there cannot be used. */

@@ -5,6 +5,7 @@
  *
  * Layout and writer: OpenWrt target/linux/ramips/image/mt7621.mk (gemtek-trailer).
  */
+import { joined } from '../src/core/bytes.ts';
 import { cksum } from '../src/core/checksums.ts';
 import { damagedMagic } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
@@ -35,6 +36,9 @@ function locate(bytes: Uint8Array): number {
   const start = bytes.length - trailer.length;
   return proven(bytes, start) ? start : -1;
 }
+
+/** The trailer alone; its checksum covers `image`. */
+const build = ({ image }: GemtekTrailerInput): Uint8Array => trailer.write({ magic, checksum: hexText(cksum(image)) });
 
 export const gemtekTrailer: Format<GemtekTrailerInput> = {
   id: 'gemtek-trailer',
@@ -75,6 +79,12 @@ export const gemtekTrailer: Format<GemtekTrailerInput> = {
     };
   },
 
-  /** The trailer alone; its checksum covers `image`. */
-  build: ({ image }) => trailer.write({ magic, checksum: hexText(cksum(image)) }),
+  build,
+
+  recipeSteps: {
+    'gemtek-trailer': {
+      compose: (image) => joined([image, build({ image })]),
+      decompose: (image) => image.subarray(0, locate(image)),
+    },
+  },
 };

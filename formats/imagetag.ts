@@ -11,12 +11,14 @@
  *
  * Layout: Broadcom bcmTag.h, firmware-utils bcm_tag.h. Writers: firmware-utils imagetag, zyxbcm, spw303v.
  */
+import { joined } from '../src/core/bytes.ts';
 import { type CodedCheck, compare, jamcrc, zeros } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Payload, type Reading, region, tile, truncatedHeader } from '../src/core/format.ts';
 import { fromHex, hex, latin1, printable, toBytes } from '../src/core/hex.ts';
 import { paddingLength } from '../src/core/padding.ts';
+import { type ComposeUse, optionWord } from '../src/core/recipe-step.ts';
 import { hex32, bytes as rawBytes, rawText, struct, u32 } from '../src/core/struct.ts';
 import type { Confidence, Field, Range, Region } from '../src/core/types.ts';
 import { kernelOnlyBoards, tcomSuffix } from './data/imagetag.ts';
@@ -241,6 +243,84 @@ function kernelCoding(data: Uint8Array): Pick<Payload, 'compression' | 'content'
   return known ? { compression: 'lzma' } : { content: 'opaque' };
 }
 
+function build(input: ImagetagInput): Uint8Array {
+  const { variant = 'broadcom', cfe, kernel, rootfs, flashImageStart, order } = input;
+  const parts = [...(cfe === undefined ? [] : [cfe.data]), ...(order === 'kernel-first' ? [kernel, rootfs] : [rootfs, kernel])];
+  const image = new Uint8Array(parts.reduce((sum, part) => sum + part.length, tag.length));
+  let end = tag.length;
+  for (const part of parts) {
+    image.set(part, end);
+    end += part.length;
+  }
+  const numbers = {
+    cfeAddress: cfe?.address ?? 0,
+    cfeLength: cfe?.data.length ?? 0,
+    flashImageStart,
+    flashRootLength: rootfs.length,
+    kernelAddress: order === 'kernel-first' ? flashImageStart : flashImageStart + rootfs.length,
+    kernelLength: kernel.length,
+  };
+  const layout = layoutOf(numbers);
+  const all = { offset: tag.length, length: image.length - tag.length };
+  const covered = kernelOnlyBoards.includes(input.texts.boardId) ? layout.kernel : cfe?.covered === true ? all : layout.body;
+  const totalLength = input.totalLength ?? (cfe?.covered === true ? all : layout.body).length;
+
+  const fitting = (name: string, value: string, room: number): Uint8Array => {
+    if (value.length <= room) return toBytes(value);
+    throw new OwimgError('bad-value', `Cannot write "${value}" as ${name} of an image tag: it has room for ${room} characters`);
+  };
+  const texts: ImagetagTexts = { ...defaults, ...(variant === 'tcom' ? { signature1: tcomSignature } : {}), ...input.texts };
+  const text = (name: keyof ImagetagTexts, room: number): Uint8Array => fitting(name, texts[name] ?? '', room);
+  const number = (name: keyof Numbers): Uint8Array => fitting(name, String({ ...numbers, totalLength }[name]), tag.at[name].length);
+  const shared = { dualImage: text('dualImage', 2), inactiveFlag: text('inactiveFlag', 2), rsaText: text('rsaText', 20) };
+  const bodyChecksum = checksumOf(image, layout.body);
+  const middle = {
+    broadcom: () =>
+      middles.broadcom.write({
+        ...shared,
+        information1: text('information1', 30),
+        layoutVersion: text('layoutVersion', 4),
+        bodyChecksum,
+        information2: text('information2', 16),
+      }),
+    zyxel: () =>
+      middles.zyxel.write({
+        ...shared,
+        information1: text('information1', 20),
+        flashImageEnd: fitting('flashImageEnd', String(flashImageStart + layout.body.length), 12),
+        bodyChecksum,
+        unused: zeros(2),
+        information2: text('information2', 16),
+      }),
+    tcom: () => middles.tcom.write({ certificates: input.certificates ?? zeros(middles.tcom.length) }),
+  }[variant]();
+  const values = {
+    tagVersion: text('tagVersion', 4),
+    signature1: text('signature1', 20),
+    signature2: text('signature2', 14),
+    chipId: text('chipId', 6),
+    boardId: text('boardId', 16),
+    bigEndian: text('bigEndian', 2),
+    totalLength: number('totalLength'),
+    cfeAddress: number('cfeAddress'),
+    cfeLength: number('cfeLength'),
+    flashImageStart: number('flashImageStart'),
+    flashRootLength: number('flashRootLength'),
+    kernelAddress: number('kernelAddress'),
+    kernelLength: number('kernelLength'),
+    middle,
+    imageChecksum: checksumOf(image, covered, suffixOf(variant)),
+    rootfsChecksum: checksumOf(image, layout.rootfsCovered),
+    kernelChecksum: checksumOf(image, layout.kernel),
+    imageSequence: text('imageSequence', 4),
+    realRootfsLength: input.realRootfsLength,
+    reserved: input.reserved ?? zeros(16),
+  };
+  const headerChecksum = jamcrc(tag.write({ ...values, headerChecksum: 0 }).subarray(0, headerCovered));
+  image.set(tag.write({ ...values, headerChecksum }));
+  return image;
+}
+
 export const imagetag: Format<ImagetagInput> = {
   id: 'imagetag',
   title: 'Broadcom CFE image tag (bcm63xx)',
@@ -391,84 +471,63 @@ export const imagetag: Format<ImagetagInput> = {
     };
   },
 
-  build(input) {
-    const { variant = 'broadcom', cfe, kernel, rootfs, flashImageStart, order } = input;
-    const parts = [...(cfe === undefined ? [] : [cfe.data]), ...(order === 'kernel-first' ? [kernel, rootfs] : [rootfs, kernel])];
-    const image = new Uint8Array(parts.reduce((sum, part) => sum + part.length, tag.length));
-    let end = tag.length;
-    for (const part of parts) {
-      image.set(part, end);
-      end += part.length;
-    }
-    const numbers = {
-      cfeAddress: cfe?.address ?? 0,
-      cfeLength: cfe?.data.length ?? 0,
-      flashImageStart,
-      flashRootLength: rootfs.length,
-      kernelAddress: order === 'kernel-first' ? flashImageStart : flashImageStart + rootfs.length,
-      kernelLength: kernel.length,
-    };
-    const layout = layoutOf(numbers);
-    const all = { offset: tag.length, length: image.length - tag.length };
-    const covered = kernelOnlyBoards.includes(input.texts.boardId) ? layout.kernel : cfe?.covered === true ? all : layout.body;
-    const totalLength = input.totalLength ?? (cfe?.covered === true ? all : layout.body).length;
+  build,
 
-    const fitting = (name: string, value: string, room: number): Uint8Array => {
-      if (value.length <= room) return toBytes(value);
-      throw new OwimgError('bad-value', `Cannot write "${value}" as ${name} of an image tag: it has room for ${room} characters`);
-    };
-    const texts: ImagetagTexts = { ...defaults, ...(variant === 'tcom' ? { signature1: tcomSignature } : {}), ...input.texts };
-    const text = (name: keyof ImagetagTexts, room: number): Uint8Array => fitting(name, texts[name] ?? '', room);
-    const number = (name: keyof Numbers): Uint8Array => fitting(name, String({ ...numbers, totalLength }[name]), tag.at[name].length);
-    const shared = { dualImage: text('dualImage', 2), inactiveFlag: text('inactiveFlag', 2), rsaText: text('rsaText', 20) };
-    const bodyChecksum = checksumOf(image, layout.body);
-    const middle = {
-      broadcom: () =>
-        middles.broadcom.write({
-          ...shared,
-          information1: text('information1', 30),
-          layoutVersion: text('layoutVersion', 4),
-          bodyChecksum,
-          information2: text('information2', 16),
-        }),
-      zyxel: () =>
-        middles.zyxel.write({
-          ...shared,
-          information1: text('information1', 20),
-          flashImageEnd: fitting('flashImageEnd', String(flashImageStart + layout.body.length), 12),
-          bodyChecksum,
-          unused: zeros(2),
-          information2: text('information2', 16),
-        }),
-      tcom: () => middles.tcom.write({ certificates: input.certificates ?? zeros(middles.tcom.length) }),
-    }[variant]();
-    const values = {
-      tagVersion: text('tagVersion', 4),
-      signature1: text('signature1', 20),
-      signature2: text('signature2', 14),
-      chipId: text('chipId', 6),
-      boardId: text('boardId', 16),
-      bigEndian: text('bigEndian', 2),
-      totalLength: number('totalLength'),
-      cfeAddress: number('cfeAddress'),
-      cfeLength: number('cfeLength'),
-      flashImageStart: number('flashImageStart'),
-      flashRootLength: number('flashRootLength'),
-      kernelAddress: number('kernelAddress'),
-      kernelLength: number('kernelLength'),
-      middle,
-      imageChecksum: checksumOf(image, covered, suffixOf(variant)),
-      rootfsChecksum: checksumOf(image, layout.rootfsCovered),
-      kernelChecksum: checksumOf(image, layout.kernel),
-      imageSequence: text('imageSequence', 4),
-      realRootfsLength: input.realRootfsLength,
-      reserved: input.reserved ?? zeros(16),
-    };
-    const headerChecksum = jamcrc(tag.write({ ...values, headerChecksum: 0 }).subarray(0, headerCovered));
-    image.set(tag.write({ ...values, headerChecksum }));
-    return image;
+  recipeSteps: {
+    'cfe-bin': {
+      compose: (image, use) => joined([image, build(recipeInput(use))]),
+      decompose: async (image, use) => {
+        const values = tag.read(image);
+        const { kernel, rootfs } = layoutOf(Object.fromEntries(numberNames.map((name) => [name, decimal(values[name])])) as Numbers);
+        const { dataLength } = kernelHeader.read(image, kernel.offset);
+        const dataOffset = kernel.offset + kernelHeader.length;
+        await use.found('kernel', image.subarray(dataOffset, dataOffset + dataLength));
+        await use.found('rootfs', image.subarray(rootfs.offset, rootfs.offset + rootfs.length), true);
+        return image.subarray(0, 0);
+      },
+    },
   },
 };
+
+/** Texts on imagetag's command line, by the names of its options. */
+const textOptions = {
+  chipId: '--chipid',
+  boardId: '--boardid',
+  tagVersion: '--tag-version',
+  signature1: '--signature',
+  signature2: '--signature2',
+  rsaText: '--rsa-signature',
+  information1: '--info1',
+  layoutVersion: '--layoutver',
+  information2: '--info2',
+} as const satisfies Partial<Record<keyof ImagetagTexts, string>>;
+
+/** @throws OwimgError `step-unknown` for options that no recipe of OpenWrt uses */
+function recipeInput(use: ComposeUse): ImagetagInput {
+  const command = use.command('imagetag');
+  const known = new Set<string>([
+    ...Object.values(textOptions),
+    ...['-i', '-f', '--output', '--entry', '--load-addr', '--flash-start', '--block-size', '--image-offset', '--pad', '--align-rootfs'],
+  ]);
+  const unknown = command.find((word) => word.startsWith('-') && !known.has(word));
+  if (unknown !== undefined) throw new OwimgError('step-unknown', `Cannot run the step "${use.name}": owimg does not know the option ${unknown} of imagetag`);
+  const texts = Object.entries(textOptions).flatMap(([name, option]) => {
+    const text = optionWord(command, option);
+    return text === undefined ? [] : [[name, use.filled(text)]];
+  });
+  const number = (option: string, usual: string): number => Number(optionWord(command, option) ?? usual);
+  const parts = imagetagParts({
+    kernel: use.part('kernel'),
+    load: number('--load-addr', '0'),
+    entry: number('--entry', '0'),
+    rootfs: use.part('rootfs'),
+    flashImageStart: number('--flash-start', '0xbfc00000') + number('--image-offset', '0x10000') + tag.length,
+    blockSize: number('--block-size', '0x10000'),
+    alignRootfs: command.includes('--align-rootfs'),
+    minimumLength: number('--pad', '0') * 1024 * 1024,
+  });
+  return { ...parts, texts: Object.fromEntries(texts) as ImagetagTexts };
+}
 
 /** What {@link imagetagParts} takes: what OpenWrt's recipes give to imagetag. */
 export interface ImagetagParts {

@@ -42,6 +42,7 @@ import { ubi } from './ubi.ts';
 import { ubifs } from './ubifs.ts';
 import { uimage } from './uimage.ts';
 import { wfiTag } from './wfi-tag.ts';
+import { wrgg } from './wrgg.ts';
 import { xz } from './xz.ts';
 import { zimage } from './zimage.ts';
 import { zip } from './zip.ts';
@@ -68,6 +69,7 @@ export const formats: readonly AnyFormat[] = [
   netgearDni,
   buffaloBcast,
   seama,
+  wrgg,
   imagetag,
   motorola,
   ubi,

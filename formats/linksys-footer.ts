@@ -7,6 +7,7 @@
  *
  * Layout and writer: linksys-image.sh, today OpenWrt's include/image-commands.mk (linksys-image).
  */
+import { joined } from '../src/core/bytes.ts';
 import { cksum } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { damagedMagic } from '../src/core/findings.ts';
@@ -67,6 +68,32 @@ function filled(value: string | Uint8Array, name: 'version' | 'type' | 'tail'): 
   return typeof value === 'string' ? toBytes(value.padEnd(room)) : value;
 }
 
+/** The footer alone; its checksum covers `image`. */
+function build({
+  image,
+  type,
+  version = '01000409',
+  tail = `${'0'.padEnd(8)}K0000000F0246434`,
+  reserved = new Uint8Array(reservedLength),
+  lineFeed: ended = false,
+}: LinksysFooterInput): Uint8Array {
+  if (reserved.length !== reservedLength) {
+    throw new OwimgError('bad-value', `Cannot store ${reserved.length} reserved bytes: the footer has exactly ${reservedLength}`);
+  }
+  const built = new Uint8Array(length + (ended ? 1 : 0)).fill(lineFeed, length);
+  const checksum = hexText(cksum(image));
+  built.set(footer.write({ magic, version: filled(version, 'version'), type: filled(type, 'type'), checksum, tail: filled(tail, 'tail') }));
+  built.set(reserved, footer.length);
+  return built;
+}
+
+/** Filled up with FF so that the footer ends with a page of the flash. */
+function pageFilled(image: Uint8Array, page: number | undefined): Uint8Array {
+  if (page === undefined) return image;
+  const padding = (page - ((image.length + length) % page)) % page;
+  return joined([image, new Uint8Array(padding).fill(0xff)]);
+}
+
 export const linksysFooter: Format<LinksysFooterInput> = {
   id: 'linksys-footer',
   title: 'Linksys footer (.LINKSYS.)',
@@ -121,15 +148,20 @@ export const linksysFooter: Format<LinksysFooterInput> = {
     };
   },
 
-  /** The footer alone; its checksum covers `image`. */
-  build({ image, type, version = '01000409', tail = `${'0'.padEnd(8)}K0000000F0246434`, reserved = new Uint8Array(reservedLength), lineFeed: ended = false }) {
-    if (reserved.length !== reservedLength) {
-      throw new OwimgError('bad-value', `Cannot store ${reserved.length} reserved bytes: the footer has exactly ${reservedLength}`);
-    }
-    const built = new Uint8Array(length + (ended ? 1 : 0)).fill(lineFeed, length);
-    const checksum = hexText(cksum(image));
-    built.set(footer.write({ magic, version: filled(version, 'version'), type: filled(type, 'type'), checksum, tail: filled(tail, 'tail') }));
-    built.set(reserved, footer.length);
-    return built;
+  build,
+
+  recipeSteps: {
+    'linksys-image': {
+      compose: (image, use) => {
+        // The realtek target has a step of the same name that writes another footer.
+        if (use.command('linksys-image.sh').length > 0) {
+          throw new OwimgError('step-unknown', `Cannot make the image: owimg cannot do the step "${use.name}" of ${use.device.target} yet`);
+        }
+        const padded = pageFilled(image, use.device.sizes.page);
+        const type = use.words.find((word) => word.startsWith('type='))?.slice('type='.length) ?? use.device.profile;
+        return joined([padded, build({ image: padded, type })]);
+      },
+      decompose: (image) => image.subarray(0, locate(image)),
+    },
   },
 };

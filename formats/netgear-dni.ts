@@ -11,6 +11,7 @@ import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding } from '../src/core/findings.ts';
 import { type Format, type Reading, region, truncatedHeader } from '../src/core/format.ts';
 import { toBytes } from '../src/core/hex.ts';
+import { optionWord } from '../src/core/recipe-step.ts';
 import { type TextLine, textLines } from '../src/core/text-lines.ts';
 import type { Confidence, Field, Identity } from '../src/core/types.ts';
 
@@ -28,6 +29,18 @@ export interface NetgearDniInput {
 }
 
 const headerLines = (bytes: Uint8Array): TextLine[] => textLines(bytes.subarray(0, headerLength));
+
+function build({ lines, image }: NetgearDniInput): Uint8Array {
+  const text = lines.map(([key, value]) => `${key}:${value}\n`).join('');
+  // The reference tool cuts the text to leave one NUL; it may lose its last line end, nothing more.
+  if (text.length > headerLength)
+    throw new OwimgError('bad-value', `Cannot store ${text.length} characters of text: the header has room for ${headerLength - 1}`);
+  const built = new Uint8Array(headerLength + image.length + closingSumLength);
+  built.set(toBytes(text.slice(0, headerLength - 1)));
+  built.set(image, headerLength);
+  built[built.length - closingSumLength] = closingSum(built.subarray(0, -closingSumLength));
+  return built;
+}
 
 export const netgearDni: Format<NetgearDniInput> = {
   id: 'netgear-dni',
@@ -84,15 +97,25 @@ export const netgearDni: Format<NetgearDniInput> = {
     };
   },
 
-  build({ lines, image }) {
-    const text = lines.map(([key, value]) => `${key}:${value}\n`).join('');
-    // The reference tool cuts the text to leave one NUL; it may lose its last line end, nothing more.
-    if (text.length > headerLength)
-      throw new OwimgError('bad-value', `Cannot store ${text.length} characters of text: the header has room for ${headerLength - 1}`);
-    const built = new Uint8Array(headerLength + image.length + closingSumLength);
-    built.set(toBytes(text.slice(0, headerLength - 1)));
-    built.set(image, headerLength);
-    built[built.length - closingSumLength] = closingSum(built.subarray(0, -closingSumLength));
-    return built;
+  build,
+
+  recipeSteps: {
+    'netgear-dni': {
+      compose: (image, use) => {
+        const command = use.command('mkdniimg');
+        const hardwareId = optionWord(command, '-H');
+        const value = (name: string): string => use.filled(optionWord(command, name) ?? '');
+        return build({
+          lines: [
+            ['device', value('-B')],
+            ['version', `V${value('-v')}`],
+            ['region', value('-r')],
+            ...(hardwareId === undefined ? [] : [['hd_id', hardwareId] as const]),
+          ],
+          image,
+        });
+      },
+      decompose: (image) => image.subarray(headerLength, -closingSumLength),
+    },
   },
 };

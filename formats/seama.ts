@@ -13,6 +13,7 @@ import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Reading, region, truncatedHeader } from '../src/core/format.ts';
 import { hex, hexBytes, printable, toBytes } from '../src/core/hex.ts';
+import { type ComposeUse, optionWords } from '../src/core/recipe-step.ts';
 import { hex32, bytes as raw, struct, u16, u32 } from '../src/core/struct.ts';
 import type { Confidence, Field, Range } from '../src/core/types.ts';
 
@@ -89,6 +90,35 @@ function metaBlock(texts: readonly string[], padEach: boolean): Uint8Array {
   const filled = (text: string): string => text.padEnd(Math.ceil(text.length / 4) * 4, '\0');
   const ended = texts.map((text) => `${text}\0`);
   return toBytes(padEach ? ended.map(filled).join('') : filled(ended.join('')));
+}
+
+function build({ meta, padEach = false, seal = false, image }: SeamaInput): Uint8Array {
+  const block = meta instanceof Uint8Array ? meta : metaBlock(meta, padEach);
+  if (block.length > 0xffff) throw new OwimgError('bad-value', `Cannot store ${block.length} bytes of texts: the length field has 16 bits`);
+  if (!seal && (image.length === 0 || image.length > 0xffffffff))
+    throw new OwimgError('bad-value', `Cannot build a Seama entity around ${image.length} bytes: expected 1 to ${0xffffffff}`);
+  const common = { magic, reserved: 0, metaLength: block.length };
+  const head = seal
+    ? sealHeader.write({ ...common, imageLength: 0 })
+    : entityHeader.write({ ...common, imageLength: image.length, md5: digest('md5', [image]) });
+  const built = new Uint8Array(head.length + block.length + image.length);
+  built.set(head);
+  built.set(block, head.length);
+  built.set(image, head.length + block.length);
+  return built;
+}
+
+/** The texts on seama's command line. A recipe may call it twice: for the entity, and with `-s` for the seal around it. */
+function recipeMeta(use: ComposeUse, seal: boolean): string[] {
+  const commands = [use.command('seama', 0), use.command('seama', 1)];
+  return optionWords(commands.find((command) => command.includes('-s') === seal) ?? [], '-m').map((text) => use.filled(text));
+}
+
+/** What an entity or a seal carries, without what may stand behind it. */
+function carriedImage(bytes: Uint8Array): Uint8Array {
+  const { isSeal, meta, imageLength } = layout(bytes);
+  const start = meta.offset + meta.length;
+  return isSeal ? bytes.subarray(start) : bytes.subarray(start, start + imageLength);
 }
 
 export const seama: Format<SeamaInput> = {
@@ -197,19 +227,10 @@ export const seama: Format<SeamaInput> = {
     };
   },
 
-  build({ meta, padEach = false, seal = false, image }) {
-    const block = meta instanceof Uint8Array ? meta : metaBlock(meta, padEach);
-    if (block.length > 0xffff) throw new OwimgError('bad-value', `Cannot store ${block.length} bytes of texts: the length field has 16 bits`);
-    if (!seal && (image.length === 0 || image.length > 0xffffffff))
-      throw new OwimgError('bad-value', `Cannot build a Seama entity around ${image.length} bytes: expected 1 to ${0xffffffff}`);
-    const common = { magic, reserved: 0, metaLength: block.length };
-    const head = seal
-      ? sealHeader.write({ ...common, imageLength: 0 })
-      : entityHeader.write({ ...common, imageLength: image.length, md5: digest('md5', [image]) });
-    const built = new Uint8Array(head.length + block.length + image.length);
-    built.set(head);
-    built.set(block, head.length);
-    built.set(image, head.length + block.length);
-    return built;
+  build,
+
+  recipeSteps: {
+    seama: { compose: (image, use) => build({ meta: recipeMeta(use, false), image }), decompose: carriedImage },
+    'seama-seal': { compose: (image, use) => build({ meta: recipeMeta(use, true), seal: true, image }), decompose: carriedImage },
   },
 };

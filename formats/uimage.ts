@@ -9,14 +9,16 @@
  * Layout: U-Boot include/image.h. Writers: U-Boot tools/mkimage (patched by OpenWrt for `-M magic`),
  * firmware-utils uimage_padhdr, and those named in data/uimage-vendors.ts.
  */
+import { joined } from '../src/core/bytes.ts';
 import { type CodedCheck, compare, crc32, crc32Of, withReplaced, zeros } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Payload, type Reading, region, truncatedHeader } from '../src/core/format.ts';
 import { fromHex, hex, hexBytes, latin1, printable, toBytes } from '../src/core/hex.ts';
+import { type ComposeUse, type DecomposeUse, optionWord, type StepUse } from '../src/core/recipe-step.ts';
 import { hex32, rawText, struct, u8, u32 } from '../src/core/struct.ts';
 import type { Field, Identity, Kind, Region } from '../src/core/types.ts';
-import { architectures, compressions, imageTypes, magics, operatingSystems } from './data/uimage.ts';
+import { architectures, compressions, imageTypes, kernelArchitectures, magics, operatingSystems } from './data/uimage.ts';
 import * as vendors from './data/uimage-vendors.ts';
 
 const header = struct('big', {
@@ -473,6 +475,32 @@ function kindOf(type: number, os: number, magic: number): Kind {
 
 const named = (table: readonly string[], value: number): string => table[value] ?? 'not defined';
 
+function build(input: UimageInput): Uint8Array {
+  const { data, extra = new Uint8Array(0), cameoSumOffset } = input;
+  if (data.length > 0xffffffff) throw new OwimgError('bad-value', `Cannot build a uImage of ${data.length} bytes: the length field has 32 bits`);
+  const dataOffset = header.length + extra.length;
+  const end = dataOffset + data.length;
+  const image = new Uint8Array(end + (cameoSumOffset === undefined ? 0 : vendors.cameoTrailer.length));
+  const dataChecksum = crc32(data);
+  const name = zeros(header.at.name.length);
+  name.set((typeof input.name === 'string' ? toBytes(input.name) : input.name).subarray(0, name.length));
+  if (input.mstc === true)
+    name.set(vendors.mstcName.write({ dataLengthCopy: data.length, dataChecksumCopy: dataChecksum }), name.length - vendors.mstcName.length);
+  image.set(header.write({ ...input, name, dataLength: data.length, headerChecksum: 0, dataChecksum }));
+  image.set(extra, header.length);
+  image.set(data, dataOffset);
+  if (input.cameo === true) writeCameo(image);
+  const variant: Variant =
+    input.dongwon === true ? { name: '', dataOffset, covered: dataOffset + 4, timeZero: true } : { name: '', dataOffset, covered: dataOffset };
+  const view = new DataView(image.buffer);
+  view.setUint32(4, headerCrc(image, variant));
+  if (cameoSumOffset !== undefined) {
+    image.set(toBytes(vendors.cameoTag), end);
+    view.setUint32(image.length - 4, byteSum(image.subarray(cameoSumOffset, image.length - 4)));
+  }
+  return image;
+}
+
 export const uimage: Format<UimageInput> = {
   id: 'uimage',
   title: 'U-Boot legacy image (uImage)',
@@ -632,32 +660,86 @@ export const uimage: Format<UimageInput> = {
     };
   },
 
-  build(input) {
-    const { data, extra = new Uint8Array(0), cameoSumOffset } = input;
-    if (data.length > 0xffffffff) throw new OwimgError('bad-value', `Cannot build a uImage of ${data.length} bytes: the length field has 32 bits`);
-    const dataOffset = header.length + extra.length;
-    const end = dataOffset + data.length;
-    const image = new Uint8Array(end + (cameoSumOffset === undefined ? 0 : vendors.cameoTrailer.length));
-    const dataChecksum = crc32(data);
-    const name = zeros(header.at.name.length);
-    name.set((typeof input.name === 'string' ? toBytes(input.name) : input.name).subarray(0, name.length));
-    if (input.mstc === true)
-      name.set(vendors.mstcName.write({ dataLengthCopy: data.length, dataChecksumCopy: dataChecksum }), name.length - vendors.mstcName.length);
-    image.set(header.write({ ...input, name, dataLength: data.length, headerChecksum: 0, dataChecksum }));
-    image.set(extra, header.length);
-    image.set(data, dataOffset);
-    if (input.cameo === true) writeCameo(image);
-    const variant: Variant =
-      input.dongwon === true ? { name: '', dataOffset, covered: dataOffset + 4, timeZero: true } : { name: '', dataOffset, covered: dataOffset };
-    const view = new DataView(image.buffer);
-    view.setUint32(4, headerCrc(image, variant));
-    if (cameoSumOffset !== undefined) {
-      image.set(toBytes(vendors.cameoTag), end);
-      view.setUint32(image.length - 4, byteSum(image.subarray(cameoSumOffset, image.length - 4)));
-    }
-    return image;
+  build,
+
+  recipeSteps: {
+    uImage: {
+      compose: (image, use) => {
+        const { variables } = use.device;
+        const load = Number(variables['KERNEL_LOADADDR']);
+        const name = unquoted(optionWord(use.words, '-n') ?? variables['UIMAGE_NAME']);
+        return build({
+          ...recipeHeader(use),
+          magic: Number(optionWord(use.words, '-M') ?? variables['UIMAGE_MAGIC'] ?? standardMagic),
+          load,
+          entry: variables['KERNEL_ENTRY'] === undefined ? load : Number(variables['KERNEL_ENTRY']),
+          type: imageTypes.indexOf('kernel'),
+          compression: compressions.indexOf(use.words[0] ?? ''),
+          name: name ?? `${architectureOf(use).name.toUpperCase()} ${use.build('dist')} Linux-${use.build('linux')}`,
+          data: image,
+        });
+      },
+      decompose: (image, use) => {
+        const { dataLength, time, name } = header.read(image);
+        const [, dist, linux] = /^\S+ (.+) Linux-(\S+)$/.exec(printable(name)) ?? [];
+        if (dist !== undefined) use.tells('dist', dist);
+        if (linux !== undefined) use.tells('linux', linux);
+        use.tells('epoch', String(time));
+        return image.subarray(header.length, header.length + dataLength);
+      },
+    },
+    'append-uImage-fakehdr': {
+      compose: (image, use) => {
+        const [type = '', magic = standardMagic] = use.words;
+        const name = `${use.build('dist')} fake ${type}`;
+        return joined([image, build({ ...recipeHeader(use), magic: Number(magic), type: imageTypes.indexOf(type), name, data: zeros(0) })]);
+      },
+      decompose: async (image, use) => {
+        const start = await lastHeader(image, use);
+        const { time, name } = header.read(image, start);
+        use.tells('dist', printable(name).replace(/ fake \S+$/, ''));
+        use.tells('epoch', String(time));
+        return image.subarray(0, start);
+      },
+    },
+    'netgear-rootfs': {
+      compose: (image, use) => {
+        const magic = Number(use.device.variables['UIMAGE_MAGIC'] ?? standardMagic);
+        const name = `${use.build('dist')} filesystem`;
+        return joined([image, build({ ...recipeHeader(use), magic, type: typeFilesystem, name, data: use.part('rootfs') })]);
+      },
+      decompose: async (image, use) => {
+        const start = await lastHeader(image, use);
+        const { dataLength, time, name } = header.read(image, start);
+        await use.found('rootfs', image.subarray(start + header.length, start + header.length + dataLength));
+        use.tells('dist', printable(name).replace(/ filesystem$/, ''));
+        use.tells('epoch', String(time));
+        return image.subarray(0, start);
+      },
+    },
   },
 };
+
+/** Where the last header of these bytes stands; behind it and its data there may be filler alone. */
+async function lastHeader(image: Uint8Array, use: DecomposeUse): Promise<number> {
+  const pieces = (await use.pieces(image)).filter(({ role }) => role !== 'padding' && role !== 'mark');
+  const last = pieces.at(-1);
+  if (last?.format === 'uimage') return last.offset;
+  throw new OwimgError('conversion-impossible', `Cannot take the image apart at the step "${use.name}": no uImage header was found at its end`);
+}
+
+const unquoted = (text: string | undefined): string | undefined => text?.replace(/^(["'])(.*)\1$/, '$2');
+
+function architectureOf({ device }: StepUse): { readonly name: string; readonly number: number } {
+  const name = kernelArchitectures[device.architecture] ?? device.architecture;
+  return { name, number: architectures.indexOf(name) };
+}
+
+/** What mkimage writes without being told. */
+function recipeHeader(use: ComposeUse): Omit<UimageInput, 'magic' | 'type' | 'name' | 'data'> {
+  const time = Number(use.build('epoch'));
+  return { time, load: 0, entry: 0, os: osLinux, architecture: architectureOf(use).number, compression: 0 };
+}
 
 /** Puts tag and sum into the name, and behind them what makes the header CRC come out as the ffffffff that the sum counts in its place. */
 function writeCameo(image: Uint8Array): void {

@@ -6,11 +6,13 @@
  *
  * Layout and writer: firmware-utils zyimage.c.
  */
+import { joined } from '../src/core/bytes.ts';
 import { compare, jamcrc } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { damagedMagic } from '../src/core/findings.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
 import { hex, printable, toBytes } from '../src/core/hex.ts';
+import { optionWord } from '../src/core/recipe-step.ts';
 import { hex32, rawText, struct } from '../src/core/struct.ts';
 import { fillerBehind, findTrailer, truncatedTrailer } from '../src/core/trailer.ts';
 
@@ -47,6 +49,17 @@ function locate(bytes: Uint8Array): number {
   if (found >= 0) return found;
   const start = bytes.length - trailer.length;
   return proven(bytes, start) ? start : -1;
+}
+
+/** The trailer alone; its checksum covers `image`. */
+function build({ image, deviceId, version }: ZnbgTrailerInput): Uint8Array {
+  if (!Number.isInteger(deviceId) || deviceId < 0 || deviceId > 0xffffffff) {
+    throw new OwimgError('bad-value', `Cannot store the device id ${deviceId}: expected a number of 32 bits`);
+  }
+  if (typeof version === 'string' && version.length > versionRoom) {
+    throw new OwimgError('bad-value', `Cannot store a version of ${version.length} characters: the trailer has room for ${versionRoom}`);
+  }
+  return trailer.write({ magic, deviceId, version: typeof version === 'string' ? toBytes(version) : version, checksum: jamcrc(image) });
 }
 
 export const znbgTrailer: Format<ZnbgTrailerInput> = {
@@ -92,14 +105,15 @@ export const znbgTrailer: Format<ZnbgTrailerInput> = {
     };
   },
 
-  /** The trailer alone; its checksum covers `image`. */
-  build({ image, deviceId, version }) {
-    if (!Number.isInteger(deviceId) || deviceId < 0 || deviceId > 0xffffffff) {
-      throw new OwimgError('bad-value', `Cannot store the device id ${deviceId}: expected a number of 32 bits`);
-    }
-    if (typeof version === 'string' && version.length > versionRoom) {
-      throw new OwimgError('bad-value', `Cannot store a version of ${version.length} characters: the trailer has room for ${versionRoom}`);
-    }
-    return trailer.write({ magic, deviceId, version: typeof version === 'string' ? toBytes(version) : version, checksum: jamcrc(image) });
+  build,
+
+  recipeSteps: {
+    zyimage: {
+      compose: (image, use) => {
+        const command = use.command('zyimage');
+        return joined([image, build({ image, deviceId: Number(optionWord(command, '-d')), version: use.filled(optionWord(command, '-v') ?? '') })]);
+      },
+      decompose: (image) => image.subarray(0, locate(image)),
+    },
   },
 };

@@ -11,7 +11,7 @@ import type { BuildValue, PartName } from './core/recipe-step.ts';
 import type { Finding, Inspection, Layer, Range } from './core/types.ts';
 import type { Device, DeviceImage, ImageRole } from './devices/facts.ts';
 import { inspectWith } from './inspect.ts';
-import { type Composed, compose, decompose, missingSteps, type Parts, type RecipeContext } from './recipes/interpreter.ts';
+import { type Composed, compose, decompose, missingSteps, type Parts, type Recipe, type RecipeContext, sharedSteps } from './recipes/interpreter.ts';
 import { stockVerdict } from './routes/stock.ts';
 import { byFit, type Context, type Fit, Subject } from './routes/subject.ts';
 import { sysupgradeVerdict } from './routes/sysupgrade.ts';
@@ -113,9 +113,10 @@ function differences(a: Uint8Array, b: Uint8Array): Range[] {
   return found;
 }
 
-/** Refuses what is broken, and what is not recognised. */
-function requireSound({ status, findings }: Inspection, device: Device, formats: readonly AnyFormat[], accept: ReadonlySet<string>): void {
-  if (status === 'unknown') {
+/** Refuses what is broken, and what is not recognised: unless metadata, under a checksum over the whole file, names the device. */
+function requireSound({ status, findings, root }: Inspection, device: Device, formats: readonly AnyFormat[], accept: ReadonlySet<string>): void {
+  const named = root.children.some(({ format }) => format === 'fwtool');
+  if (status === 'unknown' && !named) {
     const later = device.images.find((image) => missingSteps(image, formats).length > 0);
     if (later === undefined) throw new OwimgError('unknown-format', 'Cannot convert the file: owimg does not recognise it');
     const [step] = missingSteps(later, formats);
@@ -142,7 +143,7 @@ function sourcesOf(subject: Subject, to: Direction): readonly Fit[] {
   const metadata = subject.root.children.some(({ format }) => format === 'fwtool');
   const appends = ({ image }: Fit): number => (image.steps.some((step) => step.startsWith('append-metadata')) === metadata ? 1 : 0);
   const sources = [...subject.fits]
-    .filter(({ image }) => image.role !== 'disk' && image.role !== 'part')
+    .filter(({ image }) => !['disk', 'part', 'bootloader/other'].includes(image.role) && image.steps.length > 0)
     // Of images that differ in the metadata alone the one that agrees with the file; a fit that is better for other reasons is better.
     .sort((a, b) => (a.answer === b.answer ? appends(b) - appends(a) : 0) || byFit(a, b));
   const [best] = sources;
@@ -215,6 +216,7 @@ class Values {
       version: value('version', told.get('version'), ['name', versionInName(file)], 'unknown'),
       revision: value('revision', told.get('revision'), undefined, 'unknown'),
       epoch: value('epoch', inside, ['environment', epoch], '0'),
+      linux: value('linux', told.get('linux'), undefined, 'unknown'),
     };
   }
 
@@ -230,6 +232,7 @@ function deviceOf(inspection: Inspection, length: number, context: Context, { de
   if (device !== undefined) return device;
   const { candidates } = checkWith(inspection, length, context, { name });
   const [only, second] = candidates;
+  if (only === undefined && inspection.status === 'unknown') throw new OwimgError('unknown-format', 'Cannot convert the file: owimg does not recognise it');
   if (only === undefined)
     throw new OwimgError('bad-usage', 'Cannot tell from the file which device it is for', 'Say it with --device NAME; owimg devices WORDS finds the name.');
   if (second === undefined) return only;
@@ -250,8 +253,6 @@ export async function convertWith(bytes: Uint8Array, formats: readonly AnyFormat
   let inspection = await inspectWith(formats, bytes, name);
   // Without metadata the device tree inside of the kernel is the one witness of what it is for.
   if (!inspection.root.children.some(({ format }) => format === 'fwtool')) inspection = await inspectWith(formats, bytes, { ...name, deep: true });
-  if (inspection.status === 'unknown' && request.device === undefined)
-    throw new OwimgError('unknown-format', 'Cannot convert the file: owimg does not recognise it');
   const device = deviceOf(inspection, bytes.length, context, request);
   return convertInspected(bytes, inspection, formats, context, { ...request, device });
 }
@@ -268,9 +269,13 @@ async function convertInspected(
   const subject = new Subject(inspection, bytes.length, options.name, device, {}, context);
   const sources = sourcesOf(subject, options.to);
   const recipes: RecipeContext = { formats, boards: context.facts.safeloaderBoards };
-  const [source] = sources.filter(({ image }) => missingSteps(image, formats).length === 0);
-  const from = (source ?? sources[0])?.image;
-  if (from === undefined) {
+  const choices = sources.map(({ image }) => {
+    const wanted = targetOf(device, options, image.fs);
+    const shared = replacesShared(options) ? undefined : sharedSteps(image, wanted, formats);
+    return { from: image, to: wanted, ...(shared === undefined ? {} : { shared }) };
+  });
+  const choice = choices.find(({ from, shared }) => shared !== undefined || missingSteps(from, formats).length === 0) ?? choices[0];
+  if (choice === undefined) {
     const best = subject.best([...installable.factory, ...installable.sysupgrade]);
     throw new OwimgError(
       'conversion-impossible',
@@ -278,13 +283,15 @@ async function convertInspected(
       'Nothing has to be converted. owimg check FILE says what each way of flashing would do with it.',
     );
   }
-  const to = targetOf(device, options, from.fs);
+  const { from, to, ...shared } = choice;
+  const source: Recipe = { device, image: from, ...shared };
+  const target: Recipe = { device, image: to, ...shared };
   // The step that is missing is to be named before anything is done.
-  const parts = await decompose({ device, image: from }, bytes, recipes);
+  const parts = await decompose(source, bytes, recipes);
   const given = new Map([...parts.bytes, ...(options.parts ?? [])]);
   const values = new Values(options, parts.told, inspection.root);
-  const made = await compose({ device, image: to }, given, values.record, recipes);
-  const again = await compose({ device, image: from }, parts.bytes, values.record, recipes);
+  const made = await compose(target, given, values.record, recipes);
+  const again = await compose(source, parts.bytes, values.record, recipes);
   // An image from before OpenWrt appended metadata, or without it for another reason, lacks only that.
   const at = firstDifference(bytes, again.image);
   return {
@@ -294,11 +301,14 @@ async function convertInspected(
     to,
     image: made.image,
     parts: [...given].map(([name, part]) => ({ name, length: part.length, exact: !parts.inexact.has(name) })),
-    values: await usedValues(made, values, (build) => compose({ device, image: to }, given, build, recipes)),
+    values: await usedValues(made, values, (build) => compose(target, given, build, recipes)),
     differsAt: at === bytes.length && !parts.bytes.has('metadata') ? null : at,
     lost: lostParts(inspection, to),
   };
 }
+
+/** Parts that are to stand in place of those that two recipes put together in the same way. */
+const replacesShared = ({ parts }: ConvertOptions): boolean => parts?.has('kernel') === true || parts?.has('rootfs') === true;
 
 const routeOf: Readonly<Partial<Record<ImageRole, (subject: Subject) => Verdict>>> = { sysupgrade: sysupgradeVerdict, recovery: tftpVerdict };
 
@@ -328,7 +338,6 @@ export async function proveConversion(
   const wrong = (what: string): OwimgError => new OwimgError('result-wrong', `What was made as ${to.name} ${what}`);
   const error = inspection.findings.find(({ severity, code }) => severity === 'error' && !accept.has(code));
   if (error !== undefined) throw wrong(`is broken: ${error.message} at ${hexOffset(error.offset)}`);
-  if (inspection.status === 'unknown') throw wrong('is not recognised by owimg itself');
   const subject = new Subject(inspection, bytes.length, undefined, device, {}, context);
   const fit = subject.fits.find((entry) => entry.image === to);
   const [misfit] = fit?.match.misfits ?? [];

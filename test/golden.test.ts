@@ -70,7 +70,6 @@ const later = new Set([
   'edimax-ps16',
   'netgear-encrypted',
   'wrg',
-  'wrgg',
   'dap',
   'dap2',
   'cameo',
@@ -262,6 +261,7 @@ const isKeptName = (path: string, value: unknown): boolean => !/(dni|seama)/.tes
 const ownWords = new Set([
   'images.how',
   'partitions.base',
+  'sizeEndian',
   'volumes.autoresize',
   'map.vol',
   'map.lnum',

@@ -11,7 +11,7 @@ import { imageNames, joined, loadImage } from './support/images.ts';
 const facts = await loadDeviceFacts();
 const context = { formats, boards: facts.safeloaderBoards };
 /** What the images were built with. */
-const build: Record<BuildValue, string> = { dist: 'OpenWrt', version: 'SNAPSHOT', revision: 'r99999-0123456789', epoch: '1700000000' };
+const build: Record<BuildValue, string> = { dist: 'OpenWrt', version: 'SNAPSHOT', revision: 'r99999-0123456789', epoch: '1700000000', linux: '6.18.44' };
 
 /** `tplink_archer-c7-v5-factory.bin`: the profile, and the image's name in the recipe. */
 function recipeOf(name: string): { device: Device; image: DeviceImage } | undefined {

@@ -12,6 +12,12 @@ export const architectures: readonly string[] = [
   'blackfin', 'avr32', 'st200', 'sandbox', 'nds32', 'or1k', 'arm64', 'arc', 'x86_64', 'xtensa', 'riscv',
 ];
 
+/** OpenWrt's names of architectures -> what mkimage is given for them: LINUX_KARCH, rules.mk and include/target.mk; without the equal ones. */
+export const kernelArchitectures: Readonly<Record<string, string>> = {
+  aarch64: 'arm64', aarch64_be: 'arm64', armeb: 'arm', i386: 'x86', i486: 'x86', i586: 'x86', i686: 'x86', x86_64: 'x86',
+  mipsel: 'mips', mips64: 'mips', mips64el: 'mips', riscv64: 'riscv',
+};
+
 /** IH_TYPE_* */
 export const imageTypes: readonly string[] = [
   'invalid', 'standalone', 'kernel', 'ramdisk', 'multi', 'firmware', 'script', 'filesystem', 'flat_dt', 'kwbimage', 'imximage', 'ublimage',

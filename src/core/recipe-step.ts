@@ -53,9 +53,9 @@ export interface SafeloaderBoard {
 
 /**
  * What differs from build to build and is in no fact: names and numbers of the release, and the time that OpenWrt writes where
- * a tool wants one (`epoch`: SOURCE_DATE_EPOCH, seconds since 1970, as text).
+ * a tool wants one (`epoch`: SOURCE_DATE_EPOCH, seconds since 1970, as text), and the kernel's version (`linux`: `6.18.44`).
  */
-export type BuildValue = 'dist' | 'version' | 'revision' | 'epoch';
+export type BuildValue = 'dist' | 'version' | 'revision' | 'epoch' | 'linux';
 
 /**
  * What recipes put together. `kernel` is the finished one, with its own header and all that the kernel's recipe does;
@@ -132,6 +132,11 @@ export type RecipeSteps = Readonly<Record<string, RecipeStep>>;
 export function optionWord(words: readonly string[], name: string): string | undefined {
   const index = words.indexOf(name);
   return index < 0 ? undefined : words[index + 1];
+}
+
+/** What stands behind each mention of an option: `-m dev=1 -m type=firmware`. */
+export function optionWords(words: readonly string[], name: string): string[] {
+  return words.flatMap((word, index) => (word === name && index + 1 < words.length ? [words[index + 1] as string] : []));
 }
 
 /**

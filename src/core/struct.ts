@@ -54,6 +54,7 @@ export const u32le = integer(32, 'little', plain);
 /** 32 bits that people read in hexadecimal: magic numbers, addresses, checksums, hardware ids. */
 export const hex32 = integer(32, null, asHex32);
 export const hex32be = integer(32, 'big', asHex32);
+export const hex32le = integer(32, 'little', asHex32);
 export const hex16 = integer(16, null, (value) => hex(value, 4));
 export const hex8 = integer(8, null, (value) => hex(value, 2));
 

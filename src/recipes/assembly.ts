@@ -4,9 +4,10 @@
  *
  * Their inverses cut from the end: what stands behind a part is filler, and the layers tell where a part ends.
  */
-import { joined } from '../core/bytes.ts';
+import { joined, standsAt } from '../core/bytes.ts';
+import { digest } from '../core/checksums.ts';
 import { OwimgError } from '../core/errors.ts';
-import { byteCount, hexOffset, toBytes } from '../core/hex.ts';
+import { byteCount, hexBytes, hexOffset, toBytes } from '../core/hex.ts';
 import { type DecomposeUse, type FlashPiece, type RecipeStep, type RecipeSteps, type StepUse, sizeWord } from '../core/recipe-step.ts';
 
 const whole = ({ name, words }: StepUse): string => [name, ...words].join(' ');
@@ -90,6 +91,12 @@ function padRootfs(image: Uint8Array, { words, device }: StepUse): Uint8Array {
   return padJffs2(image, block === undefined ? usualBoundaries : [block], at < 0 ? 0 : Number(words[at + 1]), mark);
 }
 
+/** As if the root file system at the image's end stood at an erase block. */
+const rootfsPadding = (block: number): RecipeStep => ({
+  compose: (image, use) => padJffs2(image, [block], use.part('rootfs').length - image.length),
+  decompose: same,
+});
+
 /** @throws OwimgError `conversion-impossible` */
 function checkSize(image: Uint8Array, use: StepUse): Uint8Array {
   const [word] = use.words;
@@ -135,11 +142,64 @@ const text: RecipeStep = {
   },
 };
 
+/** A sum of the image as it was made so far, and of a text that is not written, stands at its end. */
+const closingMd5 = (length: number, written: (sum: Uint8Array) => Uint8Array, salt: (use: StepUse) => string): RecipeStep => {
+  const sumOf = (image: Uint8Array, use: StepUse): Uint8Array => written(digest('md5', [image, toBytes(salt(use))]));
+  return {
+    compose: (image, use) => joined([image, sumOf(image, use)]),
+    decompose: (image, use) => {
+      const body = image.subarray(0, Math.max(0, image.length - length));
+      if (standsAt(image, body.length, sumOf(body, use))) return body;
+      throw new OwimgError(
+        'conversion-impossible',
+        `Cannot take the image apart at the step "${whole(use)}": it does not end with the MD5 of what is in front`,
+      );
+    },
+  };
+};
+
+const asDigits = (sum: Uint8Array): Uint8Array => toBytes(hexBytes(sum));
+
+/** Another image of the device, or its initramfs; a part of its own. */
+const imageAppended: RecipeStep = {
+  compose: (image, use) => joined([image, use.part(imagePart(use))]),
+  decompose: async (image, use) => {
+    const step = appended(imagePart(use), 'image', ({ role }) => role === 'kernel' || role === 'compressed');
+    if (!use.first) return step.decompose(image, use);
+    await use.found(imagePart(use), image, true);
+    return image.subarray(0, 0);
+  },
+};
+
+const imagePart = ({ words: [name = ''] }: StepUse): string => (name.startsWith('initramfs') ? 'initramfs' : name);
+
+/** A small file system that only fools a boot loader, made by a program that owimg cannot stand in for. */
+const fakeRootfs = appended('fakeroot', 'small file system', ({ format }) => format === 'squashfs');
+
+/** Steps that only fill up. */
+export const fillerSteps: ReadonlySet<string> = new Set(['pad-to', 'pad-offset', 'pad-extra', 'pad-rootfs', 'dir685-pad-rootfs', 'wrgg-pad-rootfs']);
+
+/** Steps that leave the image as it is. */
+export const idleSteps: ReadonlySet<string> = new Set(['check-size', 'ls-clean']);
+
 export const assemblySteps: RecipeSteps = {
   'append-kernel': kernel,
   'append-rootfs': appended('rootfs', 'root file system', ({ role }) => role === 'rootfs'),
   'append-dtb': appended('dtb', 'device tree', ({ format }) => format === 'dtb'),
   'append-string': text,
+  'append-image': imageAppended,
+  'append-image-stage': imageAppended,
+  'append-loader-okli-uimage': appended('loader', 'loader', ({ format }) => format === 'uimage'),
+  'append-md5sum-ascii-salted': closingMd5(32, asDigits, ({ words }) => words.join(' ')),
+  'append-md5sum-bin': closingMd5(
+    16,
+    (sum) => sum,
+    () => '',
+  ),
+  'append-squashfs-fakeroot-be': fakeRootfs,
+  'append-squashfs4-fakeroot': fakeRootfs,
+  'append-uboot': appended('u-boot', 'boot loader', ({ role }) => role === 'unknown'),
+  'watchguard-cksum': closingMd5(32, asDigits, ({ words: [salt = ''] }) => salt),
   'check-size': { compose: checkSize, decompose: same },
   'pad-to': filler((image, use) => roundUp(image.length, sizeWord(use.words[0], whole(use)))),
   'pad-offset': filler((image, use) => {
@@ -148,5 +208,7 @@ export const assemblySteps: RecipeSteps = {
   }),
   'pad-extra': filler((image, use) => image.length + sizeWord(use.words[0], whole(use))),
   'pad-rootfs': { compose: padRootfs, decompose: same },
+  'dir685-pad-rootfs': rootfsPadding(128 * 1024),
+  'wrgg-pad-rootfs': rootfsPadding(64 * 1024),
   'ls-clean': nothing,
 };

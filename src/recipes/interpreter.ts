@@ -9,7 +9,7 @@ import { trailingPadding } from '../core/padding.ts';
 import type { BuildValue, ComposeUse, DecomposeUse, PartName, RecipeStep, RecipeSteps, SafeloaderBoard, StepUse } from '../core/recipe-step.ts';
 import type { Device, DeviceImage } from '../devices/facts.ts';
 import { piecesOf } from '../inspect.ts';
-import { assemblySteps, isFiller } from './assembly.ts';
+import { assemblySteps, fillerSteps, idleSteps, isFiller } from './assembly.ts';
 import { stepWords } from './shape.ts';
 
 /** What the interpreter must know beyond the recipe. */
@@ -22,7 +22,19 @@ export interface RecipeContext {
 export interface Recipe {
   readonly device: Device;
   readonly image: DeviceImage;
+  /** What its first steps make is a part of its own: {@link sharedSteps}. */
+  readonly shared?: SharedSteps;
 }
+
+/** The first steps of two recipes, where they are the same: what they make goes from one image into the other as it is. */
+export interface SharedSteps {
+  readonly count: number;
+  /** In the given image filler stands behind it. */
+  readonly padded: boolean;
+}
+
+/** What the steps make that two recipes begin with. */
+export const sharedPart = 'shared';
 
 /** What an image was put together from. */
 export interface Parts {
@@ -49,12 +61,13 @@ interface PlannedStep {
 }
 
 /** @throws OwimgError `step-unknown` */
-function plan({ device, image }: Recipe, { formats, boards }: RecipeContext): PlannedStep[] {
+function plan({ device, image, shared }: Recipe, { formats, boards }: RecipeContext): PlannedStep[] {
   const known = stepsOf(formats);
   const board = boards.find(({ id }) => id === device.variables['TPLINK_BOARD_ID']);
   const command: StepUse['command'] = (tool, nth = 0) => image.commands?.filter(([first]) => first === tool)[nth] ?? [];
-  return image.steps.map((text, index) => {
+  return image.steps.flatMap((text, index) => {
     const [name, ...words] = stepWords(text) as [string, ...string[]];
+    if (index < (shared?.count ?? 0)) return [];
     const step = known[name];
     if (step === undefined) {
       throw new OwimgError(
@@ -62,7 +75,7 @@ function plan({ device, image }: Recipe, { formats, boards }: RecipeContext): Pl
         `Cannot convert from or to ${image.name} of ${device.profile}: owimg cannot do the step "${text}" of its recipe yet`,
       );
     }
-    return { step, use: { name, words, first: index === 0, device, board, tarDirectory: image.tarDirectory, command } };
+    return [{ step, use: { name, words, first: index === 0, device, board, tarDirectory: image.tarDirectory, command } }];
   });
 }
 
@@ -70,6 +83,35 @@ function plan({ device, image }: Recipe, { formats, boards }: RecipeContext): Pl
 export function missingSteps(image: DeviceImage, formats: readonly AnyFormat[]): string[] {
   const known = stepsOf(formats);
   return image.steps.filter((text) => known[stepWords(text)[0] as string] === undefined);
+}
+
+const stepName = (text: string): string => stepWords(text)[0] as string;
+
+/**
+ * The steps that two recipes begin with, where owimg cannot do one of them and need not: it can do all that follow, and what stands
+ * behind them in the given image can be told from what they made.
+ *
+ * @returns `undefined` where it can do all steps, or where it must do one that it cannot
+ */
+export function sharedSteps(from: DeviceImage, to: DeviceImage, formats: readonly AnyFormat[]): SharedSteps | undefined {
+  const known = stepsOf(formats);
+  const lastMissing = ({ steps }: DeviceImage): number => steps.findLastIndex((text) => known[stepName(text)] === undefined);
+  const needed = Math.max(lastMissing(from), lastMissing(to)) + 1;
+  if (needed === 0) return undefined;
+  const different = from.steps.findIndex((text, index) => text !== to.steps[index]);
+  const most = different < 0 ? from.steps.length : different;
+  // Filler behind filler: nobody can tell where the one ends. So the parted steps begin where something was appended.
+  const padded = (count: number): boolean => {
+    const next = from.steps.slice(count).find((text) => !idleSteps.has(stepName(text)));
+    return next !== undefined && fillerSteps.has(stepName(next));
+  };
+  const endsInFiller = (count: number): boolean => {
+    const last = stepName(from.steps[count - 1] ?? '');
+    return fillerSteps.has(last) || idleSteps.has(last);
+  };
+  let count = most;
+  while (count >= needed && padded(count) && endsInFiller(count)) count -= 1;
+  return count < needed ? undefined : { count, padded: padded(count) };
 }
 
 class Collector {
@@ -85,13 +127,13 @@ class Collector {
   use(use: StepUse): DecomposeUse {
     return {
       ...use,
-      found: (name, bytes, padded = false) => this.#found(name, bytes, padded),
+      found: (name, bytes, padded = false) => this.found(name, bytes, padded),
       tells: (value, text) => void this.told.set(value, text),
       pieces: (bytes) => piecesOf(this.#formats, bytes),
     };
   }
 
-  async #found(name: PartName, bytes: Uint8Array, padded: boolean): Promise<void> {
+  async found(name: PartName, bytes: Uint8Array, padded: boolean): Promise<void> {
     const part = padded ? await this.#unpadded(name, bytes) : bytes;
     const before = this.bytes.get(name);
     if (before !== undefined && (before.length !== part.length || before.some((byte, index) => byte !== part[index]))) {
@@ -127,7 +169,12 @@ export async function decompose(recipe: Recipe, image: Uint8Array, context: Reci
   const collector = new Collector(context.formats);
   let rest = image;
   for (const { step, use } of plan(recipe, context).reverse()) rest = await step.decompose(rest, collector.use(use));
-  if (rest.length > 0) {
+  if (recipe.shared !== undefined) {
+    await collector.found(sharedPart, rest, recipe.shared.padded);
+    if (collector.inexact.has(sharedPart)) {
+      throw new OwimgError('conversion-impossible', 'Cannot take the image apart: where its first part ends and the filler behind it begins cannot be told');
+    }
+  } else if (rest.length > 0) {
     throw new OwimgError('conversion-impossible', `Cannot take the image apart: ${byteCount(rest.length)} at its beginning are of no step of its recipe`);
   }
   const { bytes, told, inexact } = collector;
@@ -151,7 +198,7 @@ export async function compose(
     used.add(name);
     return build[name];
   };
-  let image: Uint8Array = new Uint8Array();
+  let image: Uint8Array = (recipe.shared === undefined ? undefined : parts.get(sharedPart)) ?? new Uint8Array();
   for (const { step, use } of plan(recipe, context)) {
     const composeUse: ComposeUse = {
       ...use,

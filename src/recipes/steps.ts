@@ -43,8 +43,10 @@ export const skippedSteps: ReadonlySet<string> = new Set([
   'check-size',
   'create-uImage-dtb',
   'ls-clean',
+  'dir685-pad-rootfs',
   'pad-rootfs',
   'patch-cmdline',
+  'wrgg-pad-rootfs',
 ]);
 
 /** Steps that turn the kernel into other bytes without a header that could be looked for: a loader that unpacks it, an ELF section. */
@@ -115,6 +117,13 @@ const tplink = (use: StepUse): Readonly<Record<string, FieldValue | undefined>> 
   hardwareRevision: variable(use, 'TPLINK_HWREV'),
 });
 
+const wrgg = identified(
+  image('wrgg', (use) => {
+    const text = (option: string): string | undefined => optionWord(use.command('mkwrggimg'), option) || undefined;
+    return { signature: text('-s'), model: text('-m') };
+  }),
+);
+
 /** By name of the step. */
 export const layerSteps: Readonly<Record<string, LayerStep>> = {
   'asus-trx': {
@@ -132,6 +141,7 @@ export const layerSteps: Readonly<Record<string, LayerStep>> = {
   fit: image('fit'),
   gzip: image('gzip'),
   'libdeflate-gzip': image('gzip'),
+  'dir685-image': wrgg,
   'linksys-bin': identified(image('cybertan', (use) => ({ pattern: optionWord(use.command('addpattern'), '-p') }))),
   'linksys-image': identified(trailer('linksys-footer', ({ words }) => ({ type: words.find((word) => word.startsWith('type='))?.slice('type='.length) }))),
   lzma: image('lzma'),
@@ -178,5 +188,7 @@ export const layerSteps: Readonly<Record<string, LayerStep>> = {
     architecture: architectures[use.device.architecture],
     compression: compressions[use.words[0] ?? ''],
   })),
+  mkwrggimg: wrgg,
+  'wrgg-image': wrgg,
   zyimage: identified(trailer('znbg-trailer', ({ words }) => ({ deviceId: optionWord(words, '-d') }))),
 };

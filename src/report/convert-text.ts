@@ -4,6 +4,7 @@ import type { AnyFormat, Role } from '../core/format.ts';
 import { byteCount, hexOffset } from '../core/hex.ts';
 import type { BuildValue } from '../core/recipe-step.ts';
 import type { Layer, Range } from '../core/types.ts';
+import { sharedPart } from '../recipes/interpreter.ts';
 import type { ConvertedFile } from './convert-json.ts';
 import { endOf, regionsWithChildren } from './coverage.ts';
 import { countChecks, type Paint, painter, type TextOptions, wrap } from './text.ts';
@@ -78,7 +79,13 @@ function layouts(before: Layer, after: Layer, roles: ReadonlyMap<string, Role>, 
   return [...lines, legend].join('\n');
 }
 
-const valueNames: Readonly<Record<BuildValue, string>> = { dist: 'distribution', version: 'version', revision: 'revision', epoch: 'build time' };
+const valueNames: Readonly<Record<BuildValue, string>> = {
+  dist: 'distribution',
+  version: 'version',
+  revision: 'revision',
+  epoch: 'build time',
+  linux: 'version of Linux',
+};
 const sourceNames: Readonly<Record<ValueSource, string>> = {
   option: 'as you said',
   image: 'as the image says',
@@ -134,7 +141,7 @@ export function renderConvertText(converted: ConvertedFile, options: TextOptions
   const { inspection, device, from, to, parts, values } = conversion;
   const name = harmless(file.path === '-' ? 'standard input' : file.path);
   const list = (texts: readonly string[]): string => texts.map((text) => wrap(text, columns, '  ')).join('\n');
-  const partWords = parts.map(({ name: part, length }) => `${part} ${byteCount(length)}`).join(', ');
+  const partWords = parts.map(({ name: part, length }) => `${part === sharedPart ? 'what both recipes begin with' : part} ${byteCount(length)}`).join(', ');
   const sections = [
     wrap(`${name}: ${from.name} of ${device.title}, made into ${to.name}`, columns),
     `${paint('bold', 'Layout')}\n${layouts(inspection.root, proof.inspection.root, roles, columns, paint)}`,
