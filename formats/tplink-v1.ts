@@ -8,13 +8,29 @@
  *
  * Layout and writer: firmware-utils mktplinkfw.c, mktplinkfw-lib.c.
  */
+import { joined } from '../src/core/bytes.ts';
+import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding } from '../src/core/findings.ts';
 import { type Format, type Reading, truncatedHeader } from '../src/core/format.ts';
-import { fromHex, hex, printable, toBytes } from '../src/core/hex.ts';
+import { byteCount, fromHex, hex, printable, toBytes } from '../src/core/hex.ts';
 import { paddingLength } from '../src/core/padding.ts';
+import type { ComposeUse, DecomposeUse, RecipeStep } from '../src/core/recipe-step.ts';
 import { hex32, bytes as raw, rawText, struct, u16, u32, type ValuesOf } from '../src/core/struct.ts';
-import { addressMeaning, headerText, readTplinkLayout, requireFitting, sealTplink, type TplinkHeaderFormat } from '../src/core/tplink-layout.ts';
+import {
+  addressMeaning,
+  cNumber,
+  headerText,
+  placeTplink,
+  readTplinkLayout,
+  requireFitting,
+  sealTplink,
+  type TplinkHeaderFormat,
+  tplinkHeaderLength,
+  tplinkOptions,
+  tplinkParts,
+} from '../src/core/tplink-layout.ts';
 import type { Confidence, Range } from '../src/core/types.ts';
+import { tplinkV1Layouts } from './data/tplink-layouts.ts';
 
 const table = {
   version: hex32,
@@ -56,6 +72,9 @@ const regionCodes: ReadonlyMap<string, number> = new Map([
   ['EU', 0],
   ['BR', 0],
 ]);
+
+/** What the tool writes where no vendor is given (`-N`). */
+const toolVendor = 'TP-LINK Technologies';
 
 /** What the tool leaves zero, mostly. */
 const zeroes = {
@@ -107,6 +126,91 @@ const headerFormat: TplinkHeaderFormat = {
   proven: (bytes) => (bytes.length >= header.length && confidence(bytes) === 'yes' ? header.read(bytes) : undefined),
 };
 
+function build({ body, ...given }: TplinkV1Input): Uint8Array {
+  const values = { ...zeroes, ...given, md5: new Uint8Array(16) };
+  requireFitting(values, header.at);
+  const salt = values.bootLength > 0 ? headerFormat.salts.boot : headerFormat.salts.plain;
+  return sealTplink(header.write(values), body, header.at.md5, values.flashLength === 0 ? null : salt);
+}
+
+/** What mktplinkfw makes of its command line. */
+function makeImage(use: ComposeUse, command: readonly string[], kernel: Uint8Array, rootfs: () => Uint8Array): Uint8Array {
+  const options = tplinkOptions(command, use, 'aCEFHkLmNorRvVWX', 'ceOjs');
+  const { rootfs: placed, ...numbers } = placeTplink(use, options, tplinkV1Layouts, kernel, rootfs);
+  const [versionHigh = 0, versionMiddle = 0, versionLow = 0] = (options.get('v') ?? '').split('.').map(Number);
+  const country = options.get('C')?.toUpperCase();
+  // A kernel alone is laid out for no flash partition.
+  const alone = { flashLength: 0, rootfsOffset: options.has('O') ? tplinkHeaderLength + kernel.length : 0, rootfsLength: 0 };
+  return build({
+    ...numbers,
+    version: options.get('m') === '2' ? 0x02000000 : 0x01000000,
+    // The tool cuts what is too long, and ends it with a NUL only where there is room.
+    vendor: toBytes(options.has('N') ? use.build('dist') : toolVendor).subarray(0, table.vendor.length),
+    firmwareVersion: toBytes(use.filled(options.get('V') ?? 'ver. 1.0')).subarray(0, table.firmwareVersion.length),
+    hardwareId: cNumber(options.get('H') ?? ''),
+    hardwareRevision: options.has('W') ? cNumber(options.get('W') ?? '') : 1,
+    versionHigh,
+    versionMiddle,
+    versionLow,
+    ...(isRegion(country) ? tplinkRegion(country) : {}),
+    ...(placed === undefined ? alone : { rootfsOffset: placed.offset, rootfsLength: placed.length }),
+  });
+}
+
+const isRegion = (country: string | undefined): country is 'US' | 'EU' | 'BR' => regionCodes.has(country ?? '');
+
+const takeApart = (image: Uint8Array): { readonly kernel: Uint8Array; readonly rootfs: Uint8Array } => tplinkParts(image, header.read(image));
+
+/** OpenWrt writes its own name where the vendor's should be, and its revision as the version. */
+function tellBuild(image: Uint8Array, use: DecomposeUse): void {
+  const { vendor, firmwareVersion } = header.read(image);
+  const [dist, revision] = [headerText(vendor), headerText(firmwareVersion)];
+  // A text as long as its field may have been cut.
+  const whole = (text: string | null, length: number): text is string => text !== null && text !== '' && text.length < length;
+  if (!whole(dist, table.vendor.length) || dist === toolVendor) return;
+  use.tells('dist', dist);
+  if (whole(revision, table.firmwareVersion.length)) use.tells('revision', revision);
+}
+
+/** A kernel's recipe has no image whose tools were listed: OpenWrt include/image-commands.mk (tplink-v1-header). */
+function headerCommand({ command, device, words }: ComposeUse): readonly string[] {
+  const listed = command('mktplinkfw');
+  if (listed.length > 0) return listed;
+  const variable = (name: string): string => device.variables[name] ?? '';
+  const load = variable('KERNEL_LOADADDR');
+  const fixed = ['mktplinkfw', '-c', '-H', variable('TPLINK_HWID'), '-W', variable('TPLINK_HWREV'), '-L', load, '-E', variable('KERNEL_ENTRY') || load];
+  return [...fixed, '-m', variable('TPLINK_HEADER_VERSION'), '-N', '@DIST@', '-V', '@REVISION@', ...words];
+}
+
+const imageStep: RecipeStep = {
+  compose: (_, use) => makeImage(use, use.command('mktplinkfw'), use.part('kernel'), () => use.part('rootfs')),
+  decompose: async (image, use) => {
+    const { kernel, rootfs } = takeApart(image);
+    tellBuild(image, use);
+    await use.found('kernel', kernel);
+    await use.found('rootfs', rootfs);
+    return image.subarray(0, 0);
+  },
+};
+
+/** A loader where the kernel should be; kernel and root file system together stand where the root file system should. */
+const okliImageStep: RecipeStep = {
+  compose: (_, use) => makeImage(use, use.command('mktplinkfw'), use.part('loader'), () => joined([use.part('kernel'), use.part('rootfs')])),
+  decompose: async (image, use) => {
+    const { kernel: loader, rootfs: both } = takeApart(image);
+    const start = (await use.pieces(both)).findLast(({ role }) => role === 'rootfs')?.offset;
+    if (start === undefined) {
+      const sentence = `no root file system was found in the ${byteCount(both.length)} behind its loader`;
+      throw new OwimgError('conversion-impossible', `Cannot take the image apart at the step "${use.name}": ${sentence}`);
+    }
+    tellBuild(image, use);
+    await use.found('loader', loader);
+    await use.found('kernel', both.subarray(0, start));
+    await use.found('rootfs', both.subarray(start));
+    return image.subarray(0, 0);
+  },
+};
+
 export const tplinkV1: Format<TplinkV1Input> = {
   id: 'tplink-v1',
   title: 'TP-Link v1 header',
@@ -125,7 +229,7 @@ export const tplinkV1: Format<TplinkV1Input> = {
   magics: [
     { offset: 4, bytes: toBytes('OpenWrt\0') },
     { offset: 4, bytes: toBytes('LEDE\0') },
-    { offset: 4, bytes: toBytes('TP-LINK Technologies') },
+    { offset: 4, bytes: toBytes(toolVendor) },
   ],
 
   detect: confidence,
@@ -168,10 +272,17 @@ export const tplinkV1: Format<TplinkV1Input> = {
     };
   },
 
-  build({ body, ...given }) {
-    const values = { ...zeroes, ...given, md5: new Uint8Array(16) };
-    requireFitting(values, header.at);
-    const salt = values.bootLength > 0 ? headerFormat.salts.boot : headerFormat.salts.plain;
-    return sealTplink(header.write(values), body, header.at.md5, values.flashLength === 0 ? null : salt);
+  build,
+
+  recipeSteps: {
+    'tplink-v1-image': imageStep,
+    'tplink-v1-okli-image': okliImageStep,
+    'tplink-v1-header': {
+      compose: (image, use) => makeImage(use, headerCommand(use), image, () => new Uint8Array()),
+      decompose: (image, use) => {
+        tellBuild(image, use);
+        return takeApart(image).kernel;
+      },
+    },
   },
 };

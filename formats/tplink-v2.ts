@@ -9,13 +9,27 @@
  *
  * Layout and writer: firmware-utils mktplinkfw2.c, mktplinkfw-lib.c; signatures: mktplinkfw3.
  */
+import { joined } from '../src/core/bytes.ts';
 import { finding, type LocalFinding } from '../src/core/findings.ts';
 import { type Format, type Reading, truncatedHeader } from '../src/core/format.ts';
 import { fromHex, hex, printable, toBytes } from '../src/core/hex.ts';
 import { paddingLength } from '../src/core/padding.ts';
+import type { ComposeUse } from '../src/core/recipe-step.ts';
 import { hex8, hex16, hex32, bytes as raw, rawText, struct, u8, u32, u32le, type ValuesOf } from '../src/core/struct.ts';
-import { addressMeaning, headerText, readTplinkLayout, requireFitting, sealTplink, type TplinkHeaderFormat } from '../src/core/tplink-layout.ts';
+import {
+  addressMeaning,
+  cNumber,
+  headerText,
+  placeTplink,
+  readTplinkLayout,
+  requireFitting,
+  sealTplink,
+  type TplinkHeaderFormat,
+  tplinkOptions,
+  tplinkParts,
+} from '../src/core/tplink-layout.ts';
 import type { Confidence, Range } from '../src/core/types.ts';
+import { tplinkV2Layouts } from './data/tplink-layouts.ts';
 
 const table = {
   version: u32le,
@@ -50,6 +64,9 @@ const table = {
 };
 type Values = ValuesOf<typeof table>;
 const header = struct('big', table);
+
+/** In the numbers of a root file system that is not there. */
+const absent = 0xffffffff;
 
 const [mark1, mark2] = [0x55aa, 0xa5];
 const unused = (length: number): Uint8Array => new Uint8Array(length).fill(0xff);
@@ -101,6 +118,48 @@ const headerFormat: TplinkHeaderFormat = {
   proven: (bytes) => (bytes.length >= header.length && confidence(bytes) === 'yes' ? header.read(bytes) : undefined),
 };
 
+function build({ body, ...given }: TplinkV2Input): Uint8Array {
+  const values = { ...defaults, ...given, md5: new Uint8Array(16) };
+  requireFitting(values, header.at);
+  return sealTplink(header.write(values), body, header.at.md5, values.bootLength > 0 ? headerFormat.salts.boot : headerFormat.salts.plain);
+}
+
+/** What mktplinkfw2 makes of its command line, without a boot loader (`-b`). */
+function makeImage(use: ComposeUse, command: readonly string[], kernel: Uint8Array, rootfs: () => Uint8Array): Uint8Array {
+  const options = tplinkOptions(command, use, 'aEFHkLNorRTvVwWy', 'cejs');
+  const { rootfs: placed, ...numbers } = placeTplink(use, options, tplinkV2Layouts, kernel, rootfs);
+  const [versionHigh = 0, versionMiddle = 0, versionLow = 0] = (options.get('v') ?? '').split('.').map(Number);
+  const [secondVersionHigh = 1, secondVersionLow = 0] = (options.get('y') ?? '1.0').split('.').map(Number);
+  const { length } = table.firmwareVersion;
+  const text = use.filled(options.get('V') ?? 'ver. 1.0').slice(0, length - 1);
+  return build({
+    ...numbers,
+    version: cNumber(options.get('T') ?? '2'),
+    firmwareVersion: toBytes(`${text}\0`.padEnd(length, '\xff')),
+    hardwareId: cNumber(options.get('H') ?? ''),
+    hardwareRevision: options.has('W') ? cNumber(options.get('W') ?? '') : 1,
+    hardwareVersionAdded: cNumber(options.get('w') ?? ''),
+    versionHigh,
+    versionMiddle,
+    versionLow,
+    secondVersionHigh,
+    secondVersionLow,
+    rootfsOffset: placed?.offset ?? absent,
+    rootfsLength: placed?.length ?? absent,
+  });
+}
+
+/** A kernel's recipe has no image whose tools were listed: OpenWrt include/image-commands.mk (tplink-v2-header). */
+function headerCommand({ command, device, words }: ComposeUse): readonly string[] {
+  const listed = command('mktplinkfw2');
+  if (listed.length > 0) return listed;
+  const variable = (name: string): string => device.variables[name] ?? '';
+  const load = variable('KERNEL_LOADADDR');
+  const fixed = ['mktplinkfw2', '-c', '-H', variable('TPLINK_HWID'), '-W', variable('TPLINK_HWREV'), '-L', load, '-E', variable('KERNEL_ENTRY') || load];
+  const named = ['-w', variable('TPLINK_HWREVADD'), '-F', variable('TPLINK_FLASHLAYOUT'), '-T', variable('TPLINK_HVERSION'), '-V', 'ver. 2.0'];
+  return [...fixed, ...named, ...words];
+}
+
 export const tplinkV2: Format<TplinkV2Input> = {
   id: 'tplink-v2',
   title: 'TP-Link v2 and v3 header',
@@ -141,7 +200,7 @@ export const tplinkV2: Format<TplinkV2Input> = {
       );
     }
     const hardwareId = hex(values.hardwareId);
-    const rootless = values.rootfsLength === 0xffffffff ? 'none' : undefined;
+    const rootless = values.rootfsLength === absent ? 'none' : undefined;
     const meanings = {
       load: addressMeaning(values.load),
       entry: addressMeaning(values.entry),
@@ -164,9 +223,29 @@ export const tplinkV2: Format<TplinkV2Input> = {
     };
   },
 
-  build({ body, ...given }) {
-    const values = { ...defaults, ...given, md5: new Uint8Array(16) };
-    requireFitting(values, header.at);
-    return sealTplink(header.write(values), body, header.at.md5, values.bootLength > 0 ? headerFormat.salts.boot : headerFormat.salts.plain);
+  build,
+
+  recipeSteps: {
+    'tplink-v2-image': {
+      // What was made before stays in front, outside of the MD5: filler where a recovery file has the boot loader.
+      compose: (image, use) => joined([image, makeImage(use, use.command('mktplinkfw2'), use.part('kernel'), () => use.part('rootfs'))]),
+      decompose: async (image, use) => {
+        const start = use.first
+          ? 0
+          : Math.max(
+              0,
+              image.findIndex((byte) => byte !== 0),
+            );
+        const own = image.subarray(start);
+        const { kernel, rootfs } = tplinkParts(own, header.read(own));
+        await use.found('kernel', kernel);
+        await use.found('rootfs', rootfs);
+        return image.subarray(0, start);
+      },
+    },
+    'tplink-v2-header': {
+      compose: (image, use) => makeImage(use, headerCommand(use), image, () => new Uint8Array()),
+      decompose: (image) => tplinkParts(image, header.read(image)).kernel,
+    },
   },
 };

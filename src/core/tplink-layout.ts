@@ -14,7 +14,8 @@ import { type CodedCheck, compare, digest } from './checksums.ts';
 import { OwimgError } from './errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from './findings.ts';
 import { explainFiller, type Payload, region, tile } from './format.ts';
-import { hex, hexBytes, hexOffset } from './hex.ts';
+import { byteCount, hex, hexBytes, hexOffset } from './hex.ts';
+import type { StepUse } from './recipe-step.ts';
 import type { Kind, Range, Region } from './types.ts';
 
 export const tplinkHeaderLength = 512;
@@ -230,7 +231,7 @@ export function layOutTplink(content: TplinkContent): { readonly rootfsOffset: n
   const marks = content.endMarks ? markOffsets(rootfsEnd) : [];
   const last = marks.at(-1);
   const end = last === undefined ? rootfsEnd : last + endMark.length;
-  if (end > flashLength) throw new OwimgError('bad-value', `Cannot place ${end} bytes in a flash partition of ${flashLength}`);
+  if (end > flashLength) throw new OwimgError('conversion-impossible', `Cannot place ${end} bytes in a flash partition of ${flashLength}`);
   const image = new Uint8Array(content.stripped ? end : flashLength).fill(0xff);
   image.set(kernel, tplinkHeaderLength);
   image.set(rootfs, rootfsOffset);
@@ -257,12 +258,147 @@ export function sealTplink(header: Uint8Array, body: Uint8Array, at: Range, salt
   return image;
 }
 
+/** A flash layout as the tools know it by name (`-F`). */
+export interface TplinkFlashLayout {
+  /** Of the flash partition, which is that of a factory image. */
+  readonly length: number;
+  readonly load: number;
+  readonly entry: number;
+  /** Where the root file system lies if it is not aligned behind the kernel (`-a`), from the header's first byte. */
+  readonly rootfsOffset: number;
+}
+
+/** The words of a command line of mktplinkfw or mktplinkfw2, by the letters of the options; of several the last one counts. */
+export type TplinkOptions = ReadonlyMap<string, string>;
+
+const wholeStep = ({ name, words }: StepUse): string => [name, ...words].join(' ');
+
+/**
+ * Reads a command line as getopt does: an option with a value takes the next word, even if that looks like an option (where a device
+ * has no TPLINK_HWID, `-H` takes the next option for it), and words that no option takes are passed over.
+ *
+ * @param valued the letters of the options that take a value; @param flags of those that take none
+ * @throws OwimgError `step-unknown` for an option that is in neither
+ */
+export function tplinkOptions(command: readonly string[], use: StepUse, valued: string, flags: string): TplinkOptions {
+  const [tool, ...words] = command;
+  if (tool === undefined) throw new OwimgError('step-unknown', `Cannot run the step "${wholeStep(use)}": the command line of its tool is not known`);
+  const options = new Map<string, string>();
+  for (let index = 0; index < words.length; index += 1) {
+    const letter = /^-(.)$/.exec(words[index] as string)?.[1];
+    if (letter === undefined) continue;
+    if (!valued.includes(letter) && !flags.includes(letter)) {
+      throw new OwimgError('step-unknown', `Cannot run the step "${wholeStep(use)}": owimg does not know what -${letter} means to ${tool}`);
+    }
+    if (valued.includes(letter)) index += 1;
+    options.set(letter, valued.includes(letter) ? (words[index] ?? '') : '');
+  }
+  return options;
+}
+
+/** A number as C reads it (`strtoul` with base 0): `0x1f`, `017`, `15`; 0 for anything else. */
+export function cNumber(text: string): number {
+  const [, hexadecimal, octal, decimal] = /^(?:0x([0-9a-f]+)|0([0-7]*)|([1-9]\d*))/i.exec(text) ?? [];
+  if (hexadecimal !== undefined) return Number.parseInt(hexadecimal, 16);
+  return decimal === undefined ? Number.parseInt(octal || '0', 8) : Number(decimal);
+}
+
+/** An address or length of the command line: `0x` is a must, and without it the tools take none. */
+const address = (options: TplinkOptions, letter: string): number => {
+  const text = options.get(letter) ?? '';
+  return /^0x[0-9a-f]/i.test(text) ? cNumber(text) : 0;
+};
+
+/** What the tools make of their command line, beside the values that only one of them has. */
+export interface TplinkPlaced {
+  readonly load: number;
+  readonly entry: number;
+  /** Of the layout; 0 where none was named. */
+  readonly flashLength: number;
+  readonly kernelOffset: number;
+  readonly kernelLength: number;
+  /** `undefined` with `-c`: there is no root file system. */
+  readonly rootfs: { readonly offset: number; readonly length: number } | undefined;
+  /** All that follows the header. */
+  readonly body: Uint8Array;
+}
+
+const reversed = (value: number): number => ((value << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24)) >>> 0;
+
+/**
+ * Lays kernel and root file system out as the command line wants it. Options: `-F` layout, `-L` load address, `-E` entry point, `-e`
+ * both in reverse, `-a` alignment and `-R` offset of the root file system, `-X` bytes to leave free, `-j` marks, `-s` no filler at the end,
+ * `-c` a kernel alone.
+ *
+ * @param rootfs not asked for with `-c`
+ * @throws OwimgError `step-unknown` for a layout that is not known, `conversion-impossible` where the parts are too long
+ */
+export function placeTplink(
+  use: StepUse,
+  options: TplinkOptions,
+  layouts: ReadonlyMap<string, TplinkFlashLayout>,
+  kernel: Uint8Array,
+  rootfs: () => Uint8Array,
+): TplinkPlaced {
+  const name = options.get('F');
+  const layout = layouts.get(name ?? '');
+  if (layout === undefined && (name !== undefined || !options.has('c'))) {
+    const known = [...layouts.keys()].join(', ');
+    throw new OwimgError('step-unknown', `Cannot run the step "${wholeStep(use)}": expected a flash layout out of ${known}, found "${name ?? ''}"`);
+  }
+  const requireRoom = (what: string, length: number, limit: number): void => {
+    if (length <= limit) return;
+    const over = byteCount(length - limit);
+    const sentence = `Cannot make the image: ${what} ${byteCount(length)} long, and the flash layout "${name}" has room for ${byteCount(Math.max(0, limit))}`;
+    throw new OwimgError('conversion-impossible', sentence, `It is ${over} too much. Build or download an image with fewer packages.`);
+  };
+  const [load, entry] = [address(options, 'L') || (layout?.load ?? 0), address(options, 'E') || (layout?.entry ?? 0)];
+  const order = options.has('e') ? reversed : (value: number): number => value;
+  const placed = {
+    load: order(load),
+    entry: order(entry),
+    flashLength: layout?.length ?? 0,
+    kernelOffset: tplinkHeaderLength,
+    kernelLength: kernel.length,
+  };
+  if (layout === undefined || options.has('c')) {
+    if (layout !== undefined) requireRoom('the kernel is', kernel.length, layout.length - tplinkHeaderLength);
+    return { ...placed, rootfs: undefined, body: kernel };
+  }
+  const file = rootfs();
+  const limit = layout.length - address(options, 'X');
+  const alignment = address(options, 'a');
+  const offset = address(options, 'R') || layout.rootfsOffset;
+  if (alignment > 0) requireRoom('kernel and root file system are together', kernel.length + file.length, limit - tplinkHeaderLength);
+  else {
+    requireRoom('the kernel is', kernel.length, offset - tplinkHeaderLength);
+    requireRoom('the root file system is', file.length, limit - offset);
+  }
+  const { rootfsOffset, body } = layOutTplink({
+    kernel,
+    rootfs: file,
+    rootfsAt: alignment > 0 ? { align: alignment } : { offset },
+    flashLength: layout.length,
+    endMarks: options.has('j'),
+    stripped: options.has('s'),
+  });
+  return { ...placed, rootfs: { offset: rootfsOffset, length: file.length }, body };
+}
+
+/** Kernel and root file system of an image that begins with the header of these numbers. */
+export function tplinkParts(image: Uint8Array, numbers: TplinkNumbers): { readonly kernel: Uint8Array; readonly rootfs: Uint8Array } {
+  const { kernelEnd, rootfs } = partsOf(numbers, image.length);
+  return {
+    kernel: image.subarray(numbers.kernelOffset, kernelEnd),
+    rootfs: rootfs === undefined ? new Uint8Array() : image.subarray(rootfs.offset, rootfs.end),
+  };
+}
+
 /** What a load address or entry point stands for where the header holds it in reverse (`-e`). */
 export function addressMeaning(value: number): string | undefined {
-  const reversed = ((value << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24)) >>> 0;
   // MIPS kernels lie in KSEG0, which begins at 0x80000000.
   const inKseg0 = (address: number): boolean => address >>> 28 === 8;
-  return !inKseg0(value) && inKseg0(reversed) ? `${hex(reversed)} in reverse byte order` : undefined;
+  return !inKseg0(value) && inKseg0(reversed(value)) ? `${hex(reversed(value))} in reverse byte order` : undefined;
 }
 
 /** Text of a header field up to its NUL, or `null` if that is none; behind it only `filler`, if given. */

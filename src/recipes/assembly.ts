@@ -114,8 +114,8 @@ function checkSize(image: Uint8Array, use: StepUse): Uint8Array {
 
 const filler = (length: (image: Uint8Array, use: StepUse) => number): RecipeStep => ({
   compose: (image, use) => zeroFilled(image, length(image, use)),
-  // Where a part ends is seen by the step that appended it.
-  decompose: same,
+  // Where a part ends is seen by the step that appended it. In front of everything there is no part.
+  decompose: (image, { first }) => (first && image.every((byte) => byte === 0) ? image.subarray(0, 0) : image),
 });
 
 /** Steps that change nothing of the image: checks, and work on other files. */
