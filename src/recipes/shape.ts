@@ -112,8 +112,7 @@ class Folding {
         // The tree in a uImage of its own. The padding behind the kernel was counted without it: where the next thing begins is left open.
         return [
           { what: 'layer', format: 'uimage', fields: {}, inside: [{ what: 'layer', format: 'dtb', fields: {}, inside: [], step }], step },
-          { what: 'data', label: 'kernel' },
-          ...shapes,
+          ...shapes.map((shape): Shape => (shape.what === 'gap' ? { what: 'data', label: 'padding' } : shape)),
         ];
       case 'append-avm-fakeroot':
         return [...shapes, { what: 'layer', format: 'squashfs', fields: {}, inside: [], step }, { what: 'gap', unit: 256, before: 0 }];
