@@ -12,10 +12,9 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { checkContext } from '../src/check.ts';
-import { convertWith, firstDifference } from '../src/convert.ts';
-import { allLayers } from '../src/core/layers.ts';
+import { convertWith, firstDifference, placeOf } from '../src/convert.ts';
 import { loadDeviceFacts } from '../src/devices/load.ts';
-import { formats, inspect, type Layer, OwimgError } from '../src/index.ts';
+import { formats, inspect, OwimgError } from '../src/index.ts';
 import { startWorker } from './worker.ts';
 
 interface CorpusImage {
@@ -63,14 +62,6 @@ function readPairs(folder: string): Pair[] {
       ];
     }),
   );
-}
-
-/** The field or region of the innermost layer in which the byte lies. */
-function placeOf(root: Layer, offset: number): string {
-  const inside = ({ offset: start, length }: { offset: number; length: number }): boolean => offset >= start && offset < start + length;
-  const layer = allLayers(root).findLast((entry) => entry.source === undefined && inside(entry)) ?? root;
-  const place = layer.fields.findLast(inside)?.name ?? layer.regions.find(inside)?.label ?? 'behind the end';
-  return `${layer.format}, ${place}`;
 }
 
 const reasons: Readonly<Record<string, Outcome>> = { 'step-unknown': 'not yet', 'part-missing': 'impossible', 'conversion-impossible': 'impossible' };

@@ -63,8 +63,8 @@ export interface Conversion {
   /** What both images are made of. */
   readonly parts: readonly { readonly name: PartName; readonly length: number; readonly exact: boolean }[];
   readonly values: readonly UsedValue[];
-  /** Where the image differs from what its own recipe makes of the parts today; `null`: nowhere, so nothing was overlooked. */
-  readonly differsAt: number | null;
+  /** Where the image differs from what its own recipe makes of the parts today. Empty: nowhere, so nothing was overlooked. */
+  readonly differs: readonly (Range & { readonly what: string })[];
   /** What the given image has and the result has not. */
   readonly lost: readonly string[];
 }
@@ -82,6 +82,8 @@ const preferred: Readonly<Record<Direction, readonly (readonly ImageRole[])[]>> 
   sysupgrade: [['sysupgrade', 'both']],
 };
 const installable: Readonly<Record<Direction, readonly ImageRole[]>> = { factory: preferred.factory.flat(), sysupgrade: preferred.sysupgrade.flat() };
+
+const other: Readonly<Record<Direction, Direction>> = { factory: 'sysupgrade', sysupgrade: 'factory' };
 
 const words: Readonly<Record<Direction, string>> = { factory: 'factory image', sysupgrade: 'sysupgrade image' };
 
@@ -113,6 +115,13 @@ function differences(a: Uint8Array, b: Uint8Array): Range[] {
   return found;
 }
 
+/** The field, or else the region, of the innermost layer in which the byte lies. */
+export function placeOf(root: Layer, offset: number): string {
+  const inside = (range: Range): boolean => offset >= range.offset && offset < range.offset + range.length;
+  const layer = allLayers(root).findLast((entry) => entry.source === undefined && inside(entry)) ?? root;
+  return `${layer.format}, ${layer.fields.findLast(inside)?.name ?? layer.regions.find(inside)?.label ?? 'behind its end'}`;
+}
+
 /** Refuses what is broken, and what is not recognised: unless metadata, under a checksum over the whole file, names the device. */
 function requireSound({ status, findings, root }: Inspection, device: Device, formats: readonly AnyFormat[], accept: ReadonlySet<string>): void {
   const named = root.children.some(({ format }) => format === 'fwtool');
@@ -133,7 +142,7 @@ const refused = (subject: Subject, { message, offset, code }: Finding): OwimgErr
   new OwimgError(
     'input-refused',
     `Cannot convert it: this is no image for ${subject.device.title}. ${message} (${code} at ${hexOffset(offset)})`,
-    'Name the device that it is for, or take the image of this device.',
+    'Name the device that it is for, or take the image of this device. Images of older releases may be laid out otherwise; they are not converted.',
   );
 
 /** The images of the device that the file may be, the best first. */
@@ -142,10 +151,10 @@ function sourcesOf(subject: Subject, to: Direction): readonly Fit[] {
   if (foreign !== undefined) throw refused(subject, foreign);
   const metadata = subject.root.children.some(({ format }) => format === 'fwtool');
   const appends = ({ image }: Fit): number => (image.steps.some((step) => step.startsWith('append-metadata')) === metadata ? 1 : 0);
-  const sources = [...subject.fits]
+  const sources = subject.fits
     .filter(({ image }) => !['disk', 'part', 'bootloader/other'].includes(image.role) && image.steps.length > 0)
-    // Of images that differ in the metadata alone the one that agrees with the file; a fit that is better for other reasons is better.
-    .sort((a, b) => (a.answer === b.answer ? appends(b) - appends(a) : 0) || byFit(a, b));
+    // Of images that differ in the metadata alone the one that agrees with the file.
+    .sort((a, b) => byFit(a, b) || appends(b) - appends(a));
   const [best] = sources;
   if (best === undefined) throw new OwimgError('conversion-impossible', `OpenWrt builds no image for ${subject.device.title} that could be converted`);
   const [misfit] = best.match.misfits;
@@ -277,11 +286,14 @@ async function convertInspected(
   const choice = choices.find(({ from, shared }) => shared !== undefined || missingSteps(from, formats).length === 0) ?? choices[0];
   if (choice === undefined) {
     const best = subject.best([...installable.factory, ...installable.sysupgrade]);
-    throw new OwimgError(
-      'conversion-impossible',
-      `It already is a ${words[options.to]} of ${device.title} (${best?.image.name})`,
-      'Nothing has to be converted. owimg check FILE says what each way of flashing would do with it.',
-    );
+    if (best?.answer === 'yes') {
+      const hint = 'Nothing has to be converted. owimg check FILE says what each way of flashing would do with it.';
+      throw new OwimgError('conversion-impossible', `It already is a ${words[options.to]} of ${device.title} (${best.image.name})`, hint);
+    }
+    const [misfit] = subject.best(installable[other[options.to]])?.match.misfits ?? [];
+    const why = misfit === undefined ? '' : `: ${subject.misfitFinding(misfit).message}`;
+    const message = `Cannot convert it: it is not laid out as a ${words[other[options.to]]} of ${device.title}${why}`;
+    throw new OwimgError('input-refused', message, 'Images of older releases may be laid out otherwise; they are not converted. Is it for this device?');
   }
   const { from, to, ...shared } = choice;
   const source: Recipe = { device, image: from, ...shared };
@@ -292,8 +304,6 @@ async function convertInspected(
   const values = new Values(options, parts.told, inspection.root);
   const made = await compose(target, given, values.record, recipes);
   const again = await compose(source, parts.bytes, values.record, recipes);
-  // An image from before OpenWrt appended metadata, or without it for another reason, lacks only that.
-  const at = firstDifference(bytes, again.image);
   return {
     inspection,
     device,
@@ -302,9 +312,18 @@ async function convertInspected(
     image: made.image,
     parts: [...given].map(([name, part]) => ({ name, length: part.length, exact: !parts.inexact.has(name) })),
     values: await usedValues(made, values, (build) => compose(target, given, build, recipes)),
-    differsAt: at === bytes.length && !parts.bytes.has('metadata') ? null : at,
+    differs: ownDifferences(bytes, again.image, parts, inspection.root),
     lost: lostParts(inspection, to),
   };
+}
+
+/** The stretches of the image that its own recipe would make otherwise, by the fields and regions that they lie in. */
+function ownDifferences(bytes: Uint8Array, again: Uint8Array, parts: Parts, root: Layer): Conversion['differs'] {
+  const at = firstDifference(bytes, again);
+  // An image from before OpenWrt appended metadata, or without it for another reason, lacks only that.
+  if (at === null || (at === bytes.length && !parts.bytes.has('metadata'))) return [];
+  const length = parts.bytes.has('metadata') ? undefined : bytes.length;
+  return differences(bytes, again.subarray(0, length)).map((range) => ({ ...range, what: placeOf(root, range.offset) }));
 }
 
 /** Parts that are to stand in place of those that two recipes put together in the same way. */

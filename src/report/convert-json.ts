@@ -27,7 +27,7 @@ const imageJson = ({ name, role, fs, steps }: DeviceImage): object => ({ name, r
 
 /** The object for one file. */
 export function convertJson({ file, output, conversion, proof, published }: ConvertedFile, tool: Tool): object {
-  const { device, from, to, parts, values, differsAt, lost } = conversion;
+  const { device, from, to, parts, values, differs, lost } = conversion;
   const { format, kind, status, findings } = proof.inspection;
   return {
     schemaVersion,
@@ -39,7 +39,7 @@ export function convertJson({ file, output, conversion, proof, published }: Conv
     to: imageJson(to),
     parts,
     values,
-    recipe: { reproduces: differsAt === null, differsAt },
+    recipe: { reproduces: differs.length === 0, differs },
     lost,
     result: { format, kind, status, findings },
     verdict: proof.verdict,

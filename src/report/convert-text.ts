@@ -53,8 +53,9 @@ function layoutOf(root: Layer, roles: ReadonlyMap<string, Role>): Stretch[] {
 }
 
 /** One character for each `scale` bytes, by what most of them are. */
-function barOf(stretches: readonly Stretch[], length: number, scale: number): Look[] {
-  return Array.from({ length: Math.max(1, Math.ceil(length / scale)) }, (_, cell) => {
+function barOf(stretches: readonly Stretch[], length: number, scale: number, width: number): Look[] {
+  // Rounding must not make the longer bar one character too long.
+  return Array.from({ length: Math.min(width, Math.max(1, Math.ceil(length / scale))) }, (_, cell) => {
     const [from, to] = [cell * scale, Math.min(length, (cell + 1) * scale)];
     const share = new Map<Look, number>();
     for (const stretch of stretches) {
@@ -69,7 +70,7 @@ function barOf(stretches: readonly Stretch[], length: number, scale: number): Lo
 function layouts(before: Layer, after: Layer, roles: ReadonlyMap<string, Role>, columns: number, paint: Paint): string {
   const width = columns - 21;
   const scale = Math.max(before.length, after.length) / width;
-  const bars = [before, after].map((root) => barOf(layoutOf(root, roles), root.length, scale));
+  const bars = [before, after].map((root) => barOf(layoutOf(root, roles), root.length, scale, width));
   const lines = bars.map((bar, index) => {
     const drawn = bar.map((look) => paint(looks[look].style, looks[look].character)).join('');
     return `  ${index === 0 ? 'before' : 'after '}  ${drawn}${' '.repeat(width - bar.length)} ${byteCount((index === 0 ? before : after).length).padStart(10)}`;
@@ -110,7 +111,7 @@ function valueText({ name, text, source, bytes }: UsedValue): string {
 }
 
 function proofLines({ conversion, proof, published, output }: ConvertedFile): string[] {
-  const { differsAt, from, to, lost, parts } = conversion;
+  const { differs, from, to, lost, parts } = conversion;
   const { inspection, verdict } = proof;
   const inexact = parts.filter(({ exact }) => !exact).map(({ name }) => name);
   const outcome =
@@ -118,13 +119,21 @@ function proofLines({ conversion, proof, published, output }: ConvertedFile): st
   return [
     `${output.written ? 'Read back: it' : 'It'} is ${statusSentence(inspection, countChecks(inspection.root))}.`,
     ...(published === undefined ? [] : [publishedLine(published)]),
-    differsAt === null
+    differs.length === 0
       ? `Its parts, put together as ${from.name} again, give the file that you gave, byte for byte: nothing was overlooked.`
-      : `Its parts, put together as ${from.name} by OpenWrt's recipe of today, give another file than yours from ${hexOffset(differsAt)} on: it was made by another version, or changed. Check the result with care.`,
+      : `Its parts, put together as ${from.name} by OpenWrt's recipe of today, give another file than yours: ${differencesText(differs)}. It was made by another version of OpenWrt, or changed; the same places may differ in the result from an image of that version.`,
     ...(inexact.length === 0 ? [] : [`Where the ${inexact.join(' and the ')} ends is not written in it; zeros at its end may be missing in ${to.name}.`]),
     ...lost.map((what) => `Not taken over: ${what}.`),
     outcome,
   ];
+}
+
+/** Places that differ, by their names; of many the first. */
+function differencesText(differs: ConvertedFile['conversion']['differs']): string {
+  const count = differs.reduce((sum, { length }) => sum + length, 0);
+  const names = [...new Set(differs.map(({ what }) => harmless(what)))];
+  const more = names.length > 4 ? ` and ${names.length - 4} more` : '';
+  return `${counted(count, 'byte differs', 'bytes differ')}, the first at ${hexOffset(differs[0]?.offset ?? 0)}, in ${names.slice(0, 4).join('; ')}${more}`;
 }
 
 function publishedLine({ identical, unsigned, name, list }: NonNullable<ConvertedFile['published']>): string {
