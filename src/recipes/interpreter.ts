@@ -2,10 +2,11 @@
  * Runs the recipes of OpenWrt's images, forwards and backwards: `compose` makes an image of its parts, step by step; `decompose`
  * undoes the steps from the last one to the first, and hands out the parts.
  */
+import { standsAt } from '../core/bytes.ts';
 import { OwimgError } from '../core/errors.ts';
 import type { AnyFormat } from '../core/format.ts';
 import { byteCount } from '../core/hex.ts';
-import { trailingPadding } from '../core/padding.ts';
+import { paddingLength, trailingPadding } from '../core/padding.ts';
 import type { BuildValue, ComposeUse, DecomposeUse, PartName, RecipeStep, RecipeSteps, SafeloaderBoard, StepUse } from '../core/recipe-step.ts';
 import type { Device, DeviceImage } from '../devices/facts.ts';
 import { piecesOf } from '../inspect.ts';
@@ -92,8 +93,10 @@ class Collector {
   }
 
   async #found(name: PartName, bytes: Uint8Array, padded: boolean): Promise<void> {
-    const part = padded ? await this.#unpadded(name, bytes) : bytes;
     const before = this.bytes.get(name);
+    // Where another step knew its end, that is where it ends.
+    if (padded && before !== undefined && standsAt(bytes, 0, before) && paddingLength(bytes.subarray(before.length)) === bytes.length - before.length) return;
+    const part = padded ? await this.#unpadded(name, bytes) : bytes;
     if (before !== undefined && (before.length !== part.length || before.some((byte, index) => byte !== part[index]))) {
       const lengths = `${byteCount(before.length)} and ${byteCount(part.length)}`;
       throw new OwimgError('conversion-impossible', `Cannot take the image apart: it holds two different parts that should both be its ${name} (${lengths})`);
