@@ -113,7 +113,7 @@ class Folding {
         return [
           { what: 'layer', format: 'uimage', fields: {}, inside: [{ what: 'layer', format: 'dtb', fields: {}, inside: [], step }], step },
           { what: 'data', label: 'kernel' },
-          ...shapes,
+          ...shapes.map((shape): Shape => (shape.what === 'gap' ? { what: 'data', label: 'kernel' } : shape)),
         ];
       case 'append-avm-fakeroot':
         return [...shapes, { what: 'layer', format: 'squashfs', fields: {}, inside: [], step }, { what: 'gap', unit: 256, before: 0 }];
