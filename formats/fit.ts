@@ -16,6 +16,7 @@ import {
   type Fdt,
   type FdtInput,
   type FdtNode,
+  type FdtNodeInput,
   type FdtProperty,
   fdtHeaderLength,
   fdtMagic,
@@ -28,8 +29,10 @@ import {
 } from '../src/core/fdt.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Payload, type Reading, region, truncatedHeader } from '../src/core/format.ts';
-import { hex, hexBytes, printable } from '../src/core/hex.ts';
+import { byteCount, hex, hexBytes, printable, toBytes } from '../src/core/hex.ts';
 import { defaultLimits, type Limits } from '../src/core/limits.ts';
+import { paddingLength } from '../src/core/padding.ts';
+import type { ComposeUse, DecomposeUse, StepUse } from '../src/core/recipe-step.ts';
 import type { Confidence, Field, FieldValue, Identity, Kind, Range, Region } from '../src/core/types.ts';
 import { compressions, imageTypes } from './data/uimage.ts';
 
@@ -388,6 +391,115 @@ function payloadOf({ node, type, compression, data }: Image, isFactory: boolean)
   return [{ label: node.name, ranges: [data], content, mayRepeat: type !== 'kernel', ...promised }];
 }
 
+/** @throws OwimgError `bad-value` */
+function build(input: FitInput): Uint8Array {
+  const tree = writeFdt(input);
+  const external = input.external ?? [];
+  const built = new Uint8Array(external.reduce((end, { offset, data }) => Math.max(end, offset + data.length), tree.length));
+  built.set(tree);
+  for (const { offset, data } of external) {
+    if (offset < tree.length) throw new OwimgError('bad-value', `Cannot put data at ${offset}: the tree ends at ${tree.length}`);
+    built.set(data, offset);
+  }
+  const { images, findings } = readImages(built, readFdt(built, defaultLimits), defaultLimits);
+  const problem = findings[0];
+  if (problem !== undefined) throw new OwimgError('bad-value', `Cannot build the FIT: ${problem.message}`);
+  for (const { node, data } of images) {
+    for (const { algorithm, value } of hashesOf(built, node).filter(isComputed)) {
+      const hash = data === undefined ? undefined : algorithms.get(algorithm)?.compute?.(slice(built, data));
+      if (hash !== undefined && value !== undefined) built.set(hash, value.value.offset);
+    }
+  }
+  return built;
+}
+
+/** One of the images that OpenWrt's scripts/mkits-qsdk-ipq-image.sh puts into a FIT, and where its bytes come from. */
+interface QsdkImage {
+  readonly name: string;
+  readonly source: { readonly part: 'kernel' | 'rootfs' } | 'made';
+}
+
+/**
+ * The images on the script's command line: pairs of a name (of the flash partition that Qualcomm's upgrade writes it to) and a file.
+ *
+ * @throws OwimgError `step-unknown`
+ */
+function qsdkImages(use: StepUse): readonly QsdkImage[] {
+  const [, , ...words] = use.command('mkits-qsdk-ipq-image.sh');
+  const sources: Readonly<Record<string, QsdkImage['source']>> = { '@OUT@': 'made', '@KERNEL@': { part: 'kernel' }, '@ROOTFS@': { part: 'rootfs' } };
+  const images = Array.from({ length: Math.floor(words.length / 2) }, (_, index) => {
+    const [name, file] = [words[2 * index], words[2 * index + 1]] as [string, string];
+    const source = sources[file];
+    return source === undefined ? undefined : { name, source };
+  });
+  const known = images.filter((image) => image !== undefined);
+  if (known.length === images.length && images.length > 0 && words.length % 2 === 0) return known;
+  throw new OwimgError('step-unknown', `Cannot run the step "${use.name}" of ${use.device.profile}: owimg does not know all that goes into its FIT image`);
+}
+
+/** mkimage makes the tree longer by this for every hash, before it adds anything, and leaves what it does not need. */
+const roomPerHash = 128;
+
+/** Names of properties as dtc meets them, and behind them those that mkimage adds. */
+const qsdkNames = ['description', '#address-cells', 'data', 'type', 'arch', 'compression', 'algo', 'timestamp', 'value'];
+
+/** The FIT that mkimage makes of the tree of scripts/mkits-qsdk-ipq-image.sh. */
+function composeQsdk(image: Uint8Array, use: ComposeUse): Uint8Array {
+  const time = Number(use.build('epoch'));
+  if (!Number.isInteger(time) || time < 0 || time > 0xffffffff) {
+    throw new OwimgError('bad-value', `Cannot date a FIT image "${use.build('epoch')}": expected seconds since 1970, 0 to ${0xffffffff}`);
+  }
+  const string = (name: string, value: string): FdtNodeInput['properties'][number] => ({ name, value: toBytes(`${value}\0`) });
+  const images = qsdkImages(use).map(
+    ({ name, source }): FdtNodeInput => ({
+      name,
+      properties: [
+        string('description', name),
+        { name: 'data', value: source === 'made' ? image : use.part(source.part) },
+        string('type', 'firmware'),
+        string('arch', 'ARM'),
+        string('compression', 'none'),
+      ],
+      children: [{ name: 'hash@1', properties: [{ name: 'value', value: new Uint8Array(4) }, string('algo', 'crc32')], children: [] }],
+    }),
+  );
+  const root: FdtNodeInput = {
+    name: '',
+    properties: [
+      { name: 'timestamp', value: bigEndian(time, 4) },
+      string('description', 'OpenWrt factory image'),
+      { name: '#address-cells', value: bigEndian(1, 4) },
+    ],
+    children: [{ name: imagesNode, properties: [], children: images }],
+  };
+  // A number takes 16 bytes in the structure; the names are added once.
+  const added = 16 * (1 + images.length) + 'timestamp\0value\0'.length;
+  return build({ root, strings: qsdkNames, tail: new Uint8Array(roomPerHash * images.length - added) });
+}
+
+async function decomposeQsdk(image: Uint8Array, use: DecomposeUse): Promise<Uint8Array> {
+  const impossible = (reason: string): OwimgError =>
+    new OwimgError('conversion-impossible', `Cannot take the image apart at the step "${use.name}": ${reason}`);
+  if (image.length < fdtHeaderLength) throw impossible(`its ${byteCount(image.length)} are no FIT image`);
+  const tree = readFdt(image, defaultLimits);
+  const nodes = childOf(tree.root, imagesNode)?.children ?? [];
+  const planned = qsdkImages(use);
+  const other = nodes.find(({ name }) => !planned.some((entry) => entry.name === name));
+  if (other !== undefined) throw impossible(`its FIT image "${other.name}" is none of ${planned.map(({ name }) => `"${name}"`).join(', ')}`);
+  const behind = image.subarray(tree.length);
+  if (paddingLength(behind) !== behind.length) throw impossible(`behind the FIT stand ${byteCount(behind.length)}, which no recipe puts there`);
+  let made = image.subarray(0, 0);
+  for (const { name, source } of planned) {
+    const data = nodes.filter((node) => node.name === name).map((node) => propertyOf(node, 'data'))[0]?.value;
+    if (data === undefined || endOf(data) > image.length) throw impossible(`its FIT lacks the data of "${name}"`);
+    if (source === 'made') made = slice(image, data);
+    else await use.found(source.part, slice(image, data), source.part === 'rootfs');
+  }
+  const time = number(image, propertyOf(tree.root, 'timestamp'));
+  if (time !== undefined && time > 0) use.tells('epoch', String(time));
+  return made;
+}
+
 export const fit: Format<FitInput> = {
   id: 'fit',
   title: 'Flattened image tree (FIT)',
@@ -471,24 +583,10 @@ export const fit: Format<FitInput> = {
     };
   },
 
-  build(input) {
-    const tree = writeFdt(input);
-    const external = input.external ?? [];
-    const built = new Uint8Array(external.reduce((end, { offset, data }) => Math.max(end, offset + data.length), tree.length));
-    built.set(tree);
-    for (const { offset, data } of external) {
-      if (offset < tree.length) throw new OwimgError('bad-value', `Cannot put data at ${offset}: the tree ends at ${tree.length}`);
-      built.set(data, offset);
-    }
-    const { images, findings } = readImages(built, readFdt(built, defaultLimits), defaultLimits);
-    const problem = findings[0];
-    if (problem !== undefined) throw new OwimgError('bad-value', `Cannot build the FIT: ${problem.message}`);
-    for (const { node, data } of images) {
-      for (const { algorithm, value } of hashesOf(built, node).filter(isComputed)) {
-        const hash = data === undefined ? undefined : algorithms.get(algorithm)?.compute?.(slice(built, data));
-        if (hash !== undefined && value !== undefined) built.set(hash, value.value.offset);
-      }
-    }
-    return built;
+  build,
+
+  recipeSteps: {
+    'qsdk-ipq-factory-nand': { compose: composeQsdk, decompose: decomposeQsdk },
+    'qsdk-ipq-factory-nor': { compose: composeQsdk, decompose: decomposeQsdk },
   },
 };

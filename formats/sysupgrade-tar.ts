@@ -8,10 +8,15 @@
  * Writer: OpenWrt scripts/sysupgrade-tar.sh (GNU tar). Reader: package/base-files/files/lib/upgrade/nand.sh.
  */
 import { type CodedCheck, compare, sum8 } from '../src/core/checksums.ts';
+import { OwimgError } from '../src/core/errors.ts';
+import { fileSystemType } from '../src/core/file-system-type.ts';
 import { finding, type LocalFinding } from '../src/core/findings.ts';
 import type { Format, Payload, Reading } from '../src/core/format.ts';
-import { printable, toBytes } from '../src/core/hex.ts';
+import { byteCount, printable, toBytes } from '../src/core/hex.ts';
+import { Budget } from '../src/core/limits.ts';
+import { paddingLength } from '../src/core/padding.ts';
 import { unsafePath } from '../src/core/path.ts';
+import type { ComposeUse, DecomposeUse, StepUse } from '../src/core/recipe-step.ts';
 import { boardOf, detectTar, holdsUpgrade, linkNameAt, nameAt, readTar, type TarMember, writeTar } from '../src/core/tar.ts';
 import type { Identity, Range } from '../src/core/types.ts';
 
@@ -76,6 +81,114 @@ function rootSum(bytes: Uint8Array, data: Range): CodedCheck {
     covers: [data],
     digits: 2,
   });
+}
+
+/** @throws OwimgError `bad-value` */
+function build(input: SysupgradeTarInput): Uint8Array {
+  const { board, time, modes = {} } = input;
+  const directory = `${directoryPrefix}${board}/`;
+  const contents = { CONTROL: toBytes(`BOARD=${board}\n`), ...input };
+  return writeTar([
+    { name: directory, mode: modes.directory ?? 0o755, time, data: new Uint8Array(0) },
+    ...parts.flatMap((part) => {
+      const data = contents[part];
+      return data === undefined ? [] : [{ name: `${directory}${part}`, mode: modes[part] ?? 0o644, time, data }];
+    }),
+  ]);
+}
+
+/** Where a step takes a member from: a part, what the recipe made so far, or (with `undefined`) nowhere. */
+type Source = { readonly part: string } | 'made' | undefined;
+
+/**
+ * Where the members that the step writes come from. Its words may name others than the device's kernel and the root file system.
+ *
+ * @throws OwimgError `step-unknown`
+ */
+function sourcesOf(use: StepUse): Readonly<Record<'kernel' | 'root' | 'dtb', Source>> {
+  const source = (parameter: string, usual: Source): Source => {
+    const word = use.words.find((entry) => entry.startsWith(`${parameter}=`));
+    if (word === undefined) return usual;
+    const file = word.slice(parameter.length + 1);
+    if (file === '@OUT@') return 'made';
+    // A file beside what was made so far: only the step that wrote it knows what is in it.
+    const part = file.startsWith('@OUT@') ? undefined : [...namedFiles].find(([pattern]) => pattern.test(file))?.[1];
+    if (part !== undefined) return { part };
+    throw new OwimgError(
+      'step-unknown',
+      `Cannot convert from or to images of ${use.device.profile}: owimg does not know what the file is that the step "${wholeStep(use)}" of its recipe takes`,
+    );
+  };
+  return { kernel: source('kernel', { part: 'kernel' }), root: source('rootfs', { part: 'rootfs' }), dtb: source('dtb', undefined) };
+}
+
+const wholeStep = ({ name, words }: StepUse): string => [name, ...words].join(' ');
+
+/** Files of the build that recipes put into the tar, by their names. */
+const namedFiles: ReadonlyMap<RegExp, string> = new Map([
+  [/\/loader-[^/]+\.bin$/, 'loader'],
+  [/-initramfs-[^/]+$/, 'initramfs'],
+  [/\.dtb$/, 'dtb'],
+]);
+
+/** OpenWrt's script copies a SquashFS in whole blocks of this. */
+const rootUnit = 1024;
+
+function rootMember(root: Uint8Array): Uint8Array {
+  if (fileSystemType(root) !== 'squashfs') return root;
+  const filled = new Uint8Array(Math.ceil(root.length / rootUnit) * rootUnit);
+  filled.set(root);
+  return filled;
+}
+
+function compose(image: Uint8Array, use: ComposeUse): Uint8Array {
+  const { kernel, root, dtb } = sourcesOf(use);
+  const bytesOf = (source: Exclude<Source, undefined>): Uint8Array => (source === 'made' ? image : use.part(source.part));
+  const board = boardOf(`${use.tarDirectory}/`);
+  if (board === undefined) {
+    throw new OwimgError('step-unknown', `Cannot make a sysupgrade tar for ${use.device.profile}: the name of the directory in it is not known`);
+  }
+  return build({
+    board,
+    time: Number(use.build('epoch')),
+    kernel: bytesOf(kernel ?? { part: 'kernel' }),
+    root: rootMember(bytesOf(root ?? { part: 'rootfs' })),
+    ...(dtb === undefined ? {} : { dtb: bytesOf(dtb) }),
+  });
+}
+
+async function decompose(image: Uint8Array, use: DecomposeUse): Promise<Uint8Array> {
+  const impossible = (reason: string): OwimgError =>
+    new OwimgError('conversion-impossible', `Cannot take the image apart at the step "${wholeStep(use)}": ${reason}`);
+  if (detectTar(image) === 'no') throw impossible('what is there is no tar');
+  const { members, length } = readTar(image, new Budget());
+  const behind = image.subarray(length);
+  if (paddingLength(behind) !== behind.length) throw impossible(`behind the tar stand ${byteCount(behind.length)} that are not of it`);
+  const sources = sourcesOf(use);
+  const found = new Map<Part, TarMember>();
+  for (const member of members) {
+    const part = partOf(member);
+    if (part === 'CONTROL' || (part === undefined && member.kind === 'directory')) continue;
+    if (part === undefined || part === 'ramdisk' || sources[part] === undefined) throw impossible(`its recipe puts no "${member.name}" into the tar`);
+    if (found.has(part)) throw impossible(`the tar has two members "${member.name}"`);
+    found.set(part, member);
+  }
+  let made: Uint8Array | undefined;
+  let kernel = image.subarray(0, 0);
+  for (const part of ['kernel', 'root', 'dtb'] as const) {
+    const source = sources[part];
+    if (source === undefined) continue;
+    const member = found.get(part);
+    if (member === undefined || !member.whole || member.data.length === 0) throw impossible(`the tar lacks its member "${part}"`);
+    const bytes = image.subarray(member.data.offset, member.data.offset + member.data.length);
+    if (part === 'kernel') kernel = bytes;
+    if (source === 'made') made = bytes;
+    else await use.found(source.part, bytes, part === 'root' && fileSystemType(bytes) === 'squashfs');
+  }
+  const time = members[0]?.time ?? 0;
+  if (time > 0) use.tells('epoch', String(time));
+  // What was made so far and is not in the tar was thrown away: wherever that happens, it was the kernel.
+  return made ?? (use.first ? image.subarray(0, 0) : kernel);
 }
 
 export const sysupgradeTar: Format<SysupgradeTarInput> = {
@@ -179,16 +292,7 @@ export const sysupgradeTar: Format<SysupgradeTarInput> = {
     };
   },
 
-  build(input) {
-    const { board, time, modes = {} } = input;
-    const directory = `${directoryPrefix}${board}/`;
-    const contents = { CONTROL: toBytes(`BOARD=${board}\n`), ...input };
-    return writeTar([
-      { name: directory, mode: modes.directory ?? 0o755, time, data: new Uint8Array(0) },
-      ...parts.flatMap((part) => {
-        const data = contents[part];
-        return data === undefined ? [] : [{ name: `${directory}${part}`, mode: modes[part] ?? 0o644, time, data }];
-      }),
-    ]);
-  },
+  build,
+
+  recipeSteps: { 'sysupgrade-tar': { compose, decompose } },
 };

@@ -12,89 +12,54 @@
  * Layout: Linux drivers/mtd/ubi/ubi-media.h. Writer: mtd-utils ubinize; OpenWrt's patch for it adds end markers,
  * erase blocks with "EOF" in the EC header behind which everything counts as erased.
  */
+import { joined } from '../src/core/bytes.ts';
 import { CheckGroups, compare, jamcrc } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
+import { fileSystemType } from '../src/core/file-system-type.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, nowhere, type Payload, type Reading, region, truncatedHeader } from '../src/core/format.ts';
-import { hex, hexBytes, latin1, printable, toBytes } from '../src/core/hex.ts';
+import { byteCount, hex, hexBytes, hexOffset, latin1, printable, toBytes } from '../src/core/hex.ts';
+import { defaultLimits, type Limits } from '../src/core/limits.ts';
 import { runLength, trailingPadding } from '../src/core/padding.ts';
-import { hex32, bytes as raw, rawText, struct, u8, u16, u32, u64 } from '../src/core/struct.ts';
+import type { ComposeUse, DecomposeUse, StepUse } from '../src/core/recipe-step.ts';
 import type { Field, Kind, Range, Region } from '../src/core/types.ts';
+import {
+  buildUbi,
+  dynamic,
+  type EcValues,
+  ecHeader,
+  ecMagic,
+  eofText,
+  firstInternalVolume,
+  fixed,
+  flagAutoresize,
+  flagSkipCheck,
+  headerLength,
+  longestName,
+  mostVolumes,
+  possibleOffsets,
+  type RecordValues,
+  tableCopies,
+  tableRecord,
+  tableVolume,
+  type UbiInput,
+  type UbiVolume,
+  ubinizeOffsets,
+  type VidValues,
+  vidHeader,
+  vidMagic,
+} from '../src/core/ubi-image.ts';
+import { rootVolumesFor, ubinizeCommand } from '../src/core/ubinize-script.ts';
 
-const ecHeader = struct('big', {
-  magic: hex32,
-  version: u8,
-  padding1: raw(3), // "EOF" in an end marker of OpenWrt
-  eraseCounter: u64, // ec
-  vidHeaderOffset: u32, // vid_hdr_offset
-  dataOffset: u32, // data_offset
-  imageSequence: u32, // image_seq
-  padding2: raw(32),
-  checksum: hex32, // hdr_crc
-});
-
-const vidHeader = struct('big', {
-  magic: hex32,
-  version: u8,
-  volumeType: u8, // vol_type
-  copyFlag: u8,
-  compatibility: u8, // compat
-  volumeId: hex32, // vol_id
-  block: u32, // lnum
-  padding1: raw(4),
-  dataLength: u32, // data_size
-  usedBlocks: u32, // used_ebs
-  dataPadding: u32, // data_pad
-  dataChecksum: hex32, // data_crc
-  padding2: raw(4),
-  sequence: u64, // sqnum
-  padding3: raw(12),
-  checksum: hex32, // hdr_crc
-});
-
-const tableRecord = struct('big', {
-  reservedPebs: u32,
-  alignment: u32,
-  dataPadding: u32, // data_pad
-  volumeType: u8, // vol_type
-  updateMarker: u8, // upd_marker
-  nameLength: u16, // name_len
-  name: rawText(128),
-  flags: u8,
-  padding: raw(23),
-  checksum: hex32, // crc
-});
-
-type EcValues = ReturnType<typeof ecHeader.read>;
-type VidValues = ReturnType<typeof vidHeader.read>;
-type RecordValues = ReturnType<typeof tableRecord.read>;
-
-const ecMagic = 0x55424923; // "UBI#"
-const vidMagic = 0x55424921; // "UBI!"
-const headerLength = ecHeader.length;
 const coveredByHeader = headerLength - 4;
 const coveredByRecord = tableRecord.length - 4;
-const eofText = 'EOF';
-
-/** Volume ids from here on are UBI's own: the table, and above it the fastmap. */
-const firstInternalVolume = 0x7fffefff;
-const tableVolume = firstInternalVolume;
-const tableCopies = 2;
-const mostVolumes = 128;
-const longestName = 127;
-/** The volume table's VID header says that a system which does not know it must not go on. */
-const compatibilityReject = 5;
-
-const [dynamic, fixed] = [1, 2];
 const typeNames: Readonly<Record<number, string>> = { [dynamic]: 'dynamic', [fixed]: 'static' };
-const [flagAutoresize, flagSkipCheck] = [1, 2];
 
 /** How many neighbouring erase blocks may be unreadable before that counts as the end of the image. */
 const longestGap = 8;
 /** Where further EC headers are looked for to learn the length of an erase block. */
 const searched = 16 * 1024 * 1024;
 const enoughHeaders = 16;
-const largestDataOffset = 1024 * 1024;
 /** No raw flash is larger. */
 const largestFlash = 64 * 1024 * 1024 * 1024;
 
@@ -104,29 +69,6 @@ const rootVolumes: ReadonlySet<string> = new Set(['rootfs', 'ubi_rootfs']);
 /** A FIT image that holds both. */
 const bothVolumes: ReadonlySet<string> = new Set(['fit', 'firmware']);
 const neededVolumes: ReadonlySet<string> = new Set([...kernelVolumes, ...rootVolumes, ...bothVolumes]);
-
-export interface UbiVolume {
-  readonly id: number;
-  readonly name: string;
-  readonly type: 'dynamic' | 'static';
-  readonly alignment: number;
-  readonly reservedPebs: number;
-  readonly autoresize?: boolean;
-  readonly skipCheck?: boolean;
-  readonly data: Uint8Array;
-}
-
-/** What `build` takes: an image as ubinize writes it. Volumes in the order in which they are written. */
-export interface UbiInput {
-  readonly pebLength: number;
-  readonly vidHeaderOffset: number;
-  readonly dataOffset: number;
-  readonly imageSequence: number;
-  readonly eraseCounter: number;
-  readonly volumes: readonly UbiVolume[];
-  /** End markers of OpenWrt behind the volumes. */
-  readonly eofMarkers?: number;
-}
 
 interface Geometry {
   readonly pebLength: number;
@@ -176,9 +118,6 @@ function headerChecksumOk(bytes: Uint8Array, offset: number, magic: number): boo
   new DataView(expected.buffer).setUint32(0, magic);
   return jamcrc(expected, bytes.subarray(offset + 4, offset + coveredByHeader)) === stored;
 }
-
-const possibleOffsets = ({ vidHeaderOffset, dataOffset }: Pick<EcValues, 'vidHeaderOffset' | 'dataOffset'>): boolean =>
-  vidHeaderOffset >= headerLength && dataOffset >= vidHeaderOffset + headerLength && dataOffset <= largestDataOffset;
 
 /** The most frequent distance of neighbouring EC headers that can be the length of an erase block; the smallest of these. */
 function commonDistance(offsets: readonly number[], dataOffset: number): number | undefined {
@@ -768,6 +707,124 @@ function headerOnly(bytes: Uint8Array): Reading<UbiInput> {
   };
 }
 
+/** Reads the image to its last erase block. */
+function readUbi(bytes: Uint8Array, limits: Limits): Reading<UbiInput> {
+  if (bytes.length < headerLength) {
+    const place = { offset: 0, length: bytes.length };
+    const cut = finding('header-truncated', place, { what: 'a UBI erase counter header', length: headerLength, available: bytes.length });
+    return truncatedHeader('UBI', headerLength, cut, bytes.length);
+  }
+  const geometry = findGeometry(bytes);
+  if (geometry === undefined) return headerOnly(bytes);
+  const reader = new Reader(bytes, geometry, scan(bytes, geometry, limits.entries), limits.shown);
+  reader.read();
+  const names = reader.volumes.map(({ name }) => `"${name}"`).join(', ');
+  const input = reader.input();
+  return {
+    length: reader.end,
+    summary: `UBI image (${plural(reader.blocks.length, 'erase block')} of ${geometry.pebLength}${names === '' ? '' : `, volumes ${names}`})`,
+    kind: reader.kind(),
+    fields: reader.fields,
+    regions: reader.regions,
+    checks: reader.checks.all(),
+    findings: reader.findings,
+    identities: [],
+    payloads: reader.payloads,
+    ...(input === undefined ? {} : { input: () => input }),
+  };
+}
+
+const impossible = ({ name, words }: StepUse, reason: string): OwimgError =>
+  new OwimgError('conversion-impossible', `Cannot take the image apart at the step "${[name, ...words].join(' ')}": ${reason}`);
+
+/** The UBI image that scripts/ubinize-image.sh makes. */
+function composeUbi(made: Uint8Array, use: ComposeUse): Uint8Array {
+  const command = ubinizeCommand(use);
+  const { flash, eraseCounter, version, eofMarkers } = command;
+  const planned = [...command.volumes, ...(command.rootfs ? rootVolumesFor(use.part('rootfs')) : [])];
+  const offsets = ubinizeOffsets(flash);
+  const imageSequence = Number(use.build('epoch'));
+  if (!Number.isInteger(imageSequence) || imageSequence < 0 || imageSequence > 0xffffffff) {
+    throw new OwimgError('bad-value', `Cannot number a UBI image by the time ${use.build('epoch')}: expected seconds since 1970, 0 to ${0xffffffff}`);
+  }
+  const volumes = planned.map(({ name, type, source, length, unit = 1, autoresize = false }, id): UbiVolume => {
+    const data = source === 'nothing' ? new Uint8Array() : source === 'made' ? made : use.part(source.part);
+    if (source !== 'nothing' && data.length === 0)
+      throw new OwimgError('conversion-impossible', `Cannot make a UBI image: nothing is to lie in its volume "${name}"`);
+    const reserved = length ?? Math.ceil(data.length / unit) * unit;
+    return {
+      id,
+      name,
+      type,
+      alignment: 1,
+      reservedPebs: Math.ceil(reserved / (flash.pebLength - offsets.dataOffset)),
+      data,
+      ...(autoresize ? { autoresize } : {}),
+    };
+  });
+  return buildUbi({ pebLength: flash.pebLength, ...offsets, imageSequence, eraseCounter, version, volumes, eofMarkers });
+}
+
+/** What the volumes hold of what the recipe made so far; the parts are handed out. */
+async function decomposeUbi(image: Uint8Array, use: DecomposeUse): Promise<Uint8Array> {
+  const command = ubinizeCommand(use);
+  const input = await readUbi(image, defaultLimits).input?.();
+  if (input === undefined) {
+    throw impossible(use, 'its UBI image is not one that ubinize writes, but perhaps a copy of flash memory that was in use');
+  }
+  const found = new Map(input.volumes.map((volume) => [volume.name, volume]));
+  const root = found.get('rootfs');
+  if (command.rootfs && root === undefined) throw impossible(use, `its UBI image lacks the volume "rootfs"`);
+  const planned = [...command.volumes, ...(root === undefined || !command.rootfs ? [] : rootVolumesFor(root.data))];
+  const other = input.volumes.find(({ name }) => !planned.some((volume) => volume.name === name));
+  if (other !== undefined) throw impossible(use, `its volume "${other.name}" is none of ${planned.map(({ name }) => `"${name}"`).join(', ')}`);
+  let made: Uint8Array = new Uint8Array();
+  for (const { name, source } of planned) {
+    const volume = found.get(name);
+    if (volume === undefined) throw impossible(use, `its UBI image lacks the volume "${name}"`);
+    if (source === 'nothing') continue;
+    if (volume.data.length === 0) throw impossible(use, `its volume "${name}" is empty`);
+    if (source === 'made') made = volume.data;
+    // Only a static volume knows where its content ends. A UBIFS takes whole blocks.
+    else await use.found(source.part, volume.data, volume.type === 'dynamic' && fileSystemType(volume.data) !== 'ubifs');
+  }
+  if (input.imageSequence > 0) use.tells('epoch', String(input.imageSequence));
+  return made;
+}
+
+const appended = (image: Uint8Array, use: ComposeUse): Uint8Array => joined([image, composeUbi(image, use)]);
+
+/** What stands in front of the UBI image, with its filler. */
+async function decomposeAppended(image: Uint8Array, use: DecomposeUse): Promise<Uint8Array> {
+  const pieces = await use.pieces(image);
+  const [piece, second] = pieces.filter(({ format }) => format === 'ubi');
+  if (piece === undefined) throw impossible(use, `no UBI image was found in its ${byteCount(image.length)}`);
+  if (second !== undefined)
+    throw impossible(use, `it holds a UBI image at ${hexOffset(piece.offset)} and one at ${hexOffset(second.offset)}, and one was expected`);
+  const end = piece.offset + piece.length;
+  const behind = pieces.find(({ role, offset }) => offset >= end && role !== 'padding' && role !== 'mark');
+  if (behind !== undefined)
+    throw impossible(use, `behind the UBI image stand ${byteCount(behind.length)} at ${hexOffset(behind.offset)}, which no recipe puts there`);
+  await decomposeUbi(image.subarray(piece.offset, end), use);
+  return image.subarray(0, piece.offset);
+}
+
+/**
+ * Some erase blocks of flash are bad from the start, and UBI keeps others for those to come: what the image must leave free.
+ * Written down in OpenWrt's include/image-commands.mk (UBI_NAND_SIZE_LIMIT).
+ */
+function withSpare(image: Uint8Array, { device }: StepUse): Uint8Array {
+  const { image: most, nand, block = 0 } = device.sizes;
+  if (most === undefined || nand === undefined) return image;
+  const limit = most - (Math.floor((nand * 20) / 1024) + 4 * block);
+  if (image.length <= limit) return image;
+  throw new OwimgError(
+    'conversion-impossible',
+    `The image would be too big for the device: ${byteCount(image.length)}, and the limit is ${byteCount(limit)}`,
+    `It is ${byteCount(image.length - limit)} too big. Build or download one with fewer packages.`,
+  );
+}
+
 export const ubi: Format<UbiInput> = {
   id: 'ubi',
   title: 'UBI image',
@@ -795,123 +852,13 @@ export const ubi: Format<UbiInput> = {
     return right && possibleOffsets(ecHeader.read(bytes)) ? 'yes' : 'maybe';
   },
 
-  parse(bytes, { budget }): Reading<UbiInput> {
-    if (bytes.length < headerLength) {
-      const place = { offset: 0, length: bytes.length };
-      const cut = finding('header-truncated', place, { what: 'a UBI erase counter header', length: headerLength, available: bytes.length });
-      return truncatedHeader('UBI', headerLength, cut, bytes.length);
-    }
-    const geometry = findGeometry(bytes);
-    if (geometry === undefined) return headerOnly(bytes);
-    const reader = new Reader(bytes, geometry, scan(bytes, geometry, budget.limits.entries), budget.limits.shown);
-    reader.read();
-    const names = reader.volumes.map(({ name }) => `"${name}"`).join(', ');
-    const input = reader.input();
-    return {
-      length: reader.end,
-      summary: `UBI image (${plural(reader.blocks.length, 'erase block')} of ${geometry.pebLength}${names === '' ? '' : `, volumes ${names}`})`,
-      kind: reader.kind(),
-      fields: reader.fields,
-      regions: reader.regions,
-      checks: reader.checks.all(),
-      findings: reader.findings,
-      identities: [],
-      payloads: reader.payloads,
-      ...(input === undefined ? {} : { input: () => input }),
-    };
-  },
+  parse: (bytes, { budget }) => readUbi(bytes, budget.limits),
 
-  build(input) {
-    const { pebLength, vidHeaderOffset, dataOffset, imageSequence, eraseCounter, volumes, eofMarkers = 0 } = input;
-    const lebLength = pebLength - dataOffset;
-    const slots = Math.min(mostVolumes, Math.floor(lebLength / tableRecord.length));
-    if (!possibleOffsets(input) || slots < 1) {
-      throw new OwimgError(
-        'bad-value',
-        `Cannot build a UBI image: erase blocks of ${pebLength} bytes have no room for data at ${dataOffset} behind a VID header at ${vidHeaderOffset}`,
-      );
-    }
-    const usableOf = ({ alignment }: UbiVolume): number => lebLength - (lebLength % alignment);
-    const blocksOf = (volume: UbiVolume): number => Math.ceil(volume.data.length / usableOf(volume));
-    checkVolumes(volumes, slots, lebLength, blocksOf);
-    const count = tableCopies + volumes.reduce((sum, volume) => sum + blocksOf(volume), 0) + eofMarkers;
-    const image = new Uint8Array(count * pebLength).fill(0xff);
-    let position = 0;
-    const addBlock = (padding1: string, vid?: Omit<VidValues, 'magic' | 'version' | 'checksum' | `padding${1 | 2 | 3}`>, data?: Uint8Array): void => {
-      const padding = { padding1: toBytes(padding1), padding2: new Uint8Array(32) };
-      const ec = { magic: ecMagic, version: 1, eraseCounter: BigInt(eraseCounter), vidHeaderOffset, dataOffset, imageSequence, checksum: 0, ...padding };
-      image.set(sealed(ecHeader.write(ec)), position);
-      if (vid !== undefined) {
-        const none = { padding1: new Uint8Array(4), padding2: new Uint8Array(4), padding3: new Uint8Array(12) };
-        image.set(sealed(vidHeader.write({ magic: vidMagic, version: 1, checksum: 0, ...none, ...vid })), position + vidHeaderOffset);
-      }
-      if (data !== undefined) image.set(data, position + dataOffset);
-      position += pebLength;
-    };
-    const vidOf = { copyFlag: 0, compatibility: 0, dataLength: 0, usedBlocks: 0, dataPadding: 0, dataChecksum: 0, sequence: 0n };
-    const table = buildTable(volumes, slots, lebLength);
-    for (let block = 0; block < tableCopies; block += 1) {
-      addBlock('', { ...vidOf, volumeType: dynamic, compatibility: compatibilityReject, volumeId: tableVolume, block }, table);
-    }
-    for (const volume of volumes) {
-      const usable = usableOf(volume);
-      const usedBlocks = blocksOf(volume);
-      for (let block = 0; block < usedBlocks; block += 1) {
-        const data = volume.data.subarray(block * usable, (block + 1) * usable);
-        const ofType =
-          volume.type === 'static' ? { volumeType: fixed, usedBlocks, dataLength: data.length, dataChecksum: jamcrc(data) } : { volumeType: dynamic };
-        addBlock('', { ...vidOf, volumeId: volume.id, block, dataPadding: lebLength - usable, ...ofType }, data);
-      }
-    }
-    for (let marker = 0; marker < eofMarkers; marker += 1) addBlock(eofText);
-    return image;
+  build: buildUbi,
+
+  recipeSteps: {
+    'append-ubi': { compose: (image, use) => withSpare(appended(image, use), use), decompose: decomposeAppended },
+    'ubinize-image': { compose: appended, decompose: decomposeAppended },
+    'ubinize-kernel': { compose: composeUbi, decompose: decomposeUbi },
   },
 };
-
-/** The bytes with the checksum over all others in their last four. */
-function sealed(bytes: Uint8Array): Uint8Array {
-  const view = new DataView(bytes.buffer);
-  view.setUint32(bytes.length - 4, jamcrc(bytes.subarray(0, bytes.length - 4)));
-  return bytes;
-}
-
-function checkVolumes(volumes: readonly UbiVolume[], slots: number, lebLength: number, blocksOf: (volume: UbiVolume) => number): void {
-  const refuse = (reason: string): never => {
-    throw new OwimgError('bad-value', `Cannot build a UBI image: ${reason}`);
-  };
-  const ids = new Set<number>();
-  const names = new Set<string>();
-  for (const volume of volumes) {
-    const { id, name, alignment, reservedPebs } = volume;
-    if (!Number.isInteger(id) || id < 0 || id >= slots) refuse(`the volume id ${id} is not one of 0 to ${slots - 1}`);
-    if (ids.has(id)) refuse(`two volumes have the id ${id}`);
-    if (name.length < 1 || name.length > longestName) refuse(`the volume name "${name}" has ${name.length} characters, expected 1 to ${longestName}`);
-    if (names.has(name)) refuse(`two volumes have the name "${name}"`);
-    if (!Number.isInteger(alignment) || alignment < 1 || alignment > lebLength) refuse(`the alignment ${alignment} is not one of 1 to ${lebLength}`);
-    if (blocksOf(volume) > reservedPebs) refuse(`the volume "${name}" needs ${blocksOf(volume)} erase blocks, it has ${reservedPebs}`);
-    ids.add(id);
-    names.add(name);
-  }
-}
-
-function buildTable(volumes: readonly UbiVolume[], slots: number, lebLength: number): Uint8Array {
-  const table = new Uint8Array(slots * tableRecord.length);
-  for (let id = 0; id < slots; id += 1) {
-    const volume = volumes.find((entry) => entry.id === id);
-    const name = toBytes(volume?.name ?? '');
-    const record = tableRecord.write({
-      reservedPebs: volume?.reservedPebs ?? 0,
-      alignment: volume?.alignment ?? 0,
-      dataPadding: volume === undefined ? 0 : lebLength % volume.alignment,
-      volumeType: volume === undefined ? 0 : volume.type === 'static' ? fixed : dynamic,
-      updateMarker: 0,
-      nameLength: name.length,
-      name,
-      flags: (volume?.autoresize === true ? flagAutoresize : 0) | (volume?.skipCheck === true ? flagSkipCheck : 0),
-      padding: new Uint8Array(23),
-      checksum: 0,
-    });
-    table.set(sealed(record), id * tableRecord.length);
-  }
-  return table;
-}

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
-import { type UbiInput, ubi } from '../formats/ubi.ts';
+import { ubi } from '../formats/ubi.ts';
 import { crc32 } from '../src/core/checksums.ts';
 import { Budget } from '../src/core/limits.ts';
+import type { UbiInput } from '../src/core/ubi-image.ts';
 import { inspect } from '../src/index.ts';
 import { fixtures, readFixture } from './support/fixtures.ts';
 

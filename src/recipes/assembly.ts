@@ -9,8 +9,9 @@ import { digest } from '../core/checksums.ts';
 import { OwimgError } from '../core/errors.ts';
 import { byteCount, hexBytes, hexOffset, toBytes } from '../core/hex.ts';
 import { type DecomposeUse, type FlashPiece, type RecipeStep, type RecipeSteps, type StepUse, sizeWord } from '../core/recipe-step.ts';
+import { stepWords } from './shape.ts';
 
-const whole = ({ name, words }: StepUse): string => [name, ...words].join(' ');
+const whole = ({ name, words }: Pick<StepUse, 'name' | 'words'>): string => [name, ...words].join(' ');
 
 const same = (image: Uint8Array): Uint8Array => image;
 
@@ -112,11 +113,39 @@ function checkSize(image: Uint8Array, use: StepUse): Uint8Array {
   return image;
 }
 
-const filler = (length: (image: Uint8Array, use: StepUse) => number): RecipeStep => ({
-  compose: (image, use) => zeroFilled(image, length(image, use)),
+type Fill = (length: number, use: Pick<StepUse, 'name' | 'words'>) => number;
+
+/** The length that these steps fill an image up to, with zeros. */
+const fills: Readonly<Record<string, Fill>> = {
+  'pad-to': (length, use) => roundUp(length, sizeWord(use.words[0], whole(use))),
+  'pad-offset': (length, use) => {
+    const [unit, before] = [sizeWord(use.words[0], whole(use)), sizeWord(use.words[1] ?? '0', whole(use))];
+    return roundUp(length + before, unit) - before;
+  },
+  'pad-extra': (length, use) => length + sizeWord(use.words[0], whole(use)),
+};
+
+const filler = (fill: Fill): RecipeStep => ({
+  compose: (image, use) => zeroFilled(image, fill(image.length, use)),
   // Where a part ends is seen by the step that appended it. In front of everything there is no part.
   decompose: (image, { first }) => (first && image.every((byte) => byte === 0) ? image.subarray(0, 0) : image),
 });
+
+const fillers: RecipeSteps = Object.fromEntries(Object.entries(fills).map(([name, fill]) => [name, filler(fill)]));
+
+/**
+ * How long a part is when the last steps of its own recipe have filled it up.
+ *
+ * @param length without that filler
+ */
+export function filledUp(length: number, steps: readonly string[]): number {
+  const uses = steps.map((step) => {
+    const [name, ...words] = stepWords(step) as [string, ...string[]];
+    return { name, words, fill: fills[name] };
+  });
+  const last = uses.findLastIndex(({ fill }) => fill === undefined);
+  return uses.slice(last + 1).reduce((filled, { fill, ...use }) => fill?.(filled, use) ?? filled, length);
+}
 
 /** Steps that change nothing of the image: checks, and work on other files. */
 const nothing: RecipeStep = { compose: same, decompose: same };
@@ -201,12 +230,7 @@ export const assemblySteps: RecipeSteps = {
   'append-uboot': appended('u-boot', 'boot loader', ({ role }) => role === 'unknown'),
   'watchguard-cksum': closingMd5(32, asDigits, ({ words: [salt = ''] }) => salt),
   'check-size': { compose: checkSize, decompose: same },
-  'pad-to': filler((image, use) => roundUp(image.length, sizeWord(use.words[0], whole(use)))),
-  'pad-offset': filler((image, use) => {
-    const [unit, before] = [sizeWord(use.words[0], whole(use)), sizeWord(use.words[1] ?? '0', whole(use))];
-    return roundUp(image.length + before, unit) - before;
-  }),
-  'pad-extra': filler((image, use) => image.length + sizeWord(use.words[0], whole(use))),
+  ...fillers,
   'pad-rootfs': { compose: padRootfs, decompose: same },
   'dir685-pad-rootfs': rootfsPadding(128 * 1024),
   'wrgg-pad-rootfs': rootfsPadding(64 * 1024),

@@ -2,14 +2,15 @@
  * Runs the recipes of OpenWrt's images, forwards and backwards: `compose` makes an image of its parts, step by step; `decompose`
  * undoes the steps from the last one to the first, and hands out the parts.
  */
+import { standsAt } from '../core/bytes.ts';
 import { OwimgError } from '../core/errors.ts';
 import type { AnyFormat } from '../core/format.ts';
 import { byteCount } from '../core/hex.ts';
-import { trailingPadding } from '../core/padding.ts';
-import type { BuildValue, ComposeUse, DecomposeUse, PartName, RecipeStep, RecipeSteps, SafeloaderBoard, StepUse } from '../core/recipe-step.ts';
+import { paddingLength, trailingPadding } from '../core/padding.ts';
+import type { BuildValue, ComposeUse, DecomposeUse, FlashPiece, PartName, RecipeStep, RecipeSteps, SafeloaderBoard, StepUse } from '../core/recipe-step.ts';
 import type { Device, DeviceImage } from '../devices/facts.ts';
 import { piecesOf } from '../inspect.ts';
-import { assemblySteps, fillerSteps, idleSteps, isFiller } from './assembly.ts';
+import { assemblySteps, filledUp, fillerSteps, idleSteps, isFiller } from './assembly.ts';
 import { stepWords } from './shape.ts';
 
 /** What the interpreter must know beyond the recipe. */
@@ -120,8 +121,11 @@ class Collector {
   readonly inexact = new Set<PartName>();
   readonly #formats: readonly AnyFormat[];
 
-  constructor(formats: readonly AnyFormat[]) {
+  readonly #device: Device;
+
+  constructor(formats: readonly AnyFormat[], device: Device) {
     this.#formats = formats;
+    this.#device = device;
   }
 
   use(use: StepUse): DecomposeUse {
@@ -134,8 +138,10 @@ class Collector {
   }
 
   async found(name: PartName, bytes: Uint8Array, padded: boolean): Promise<void> {
-    const part = padded ? await this.#unpadded(name, bytes) : bytes;
     const before = this.bytes.get(name);
+    // Where another step knew its end, that is where it ends.
+    if (padded && before !== undefined && standsAt(bytes, 0, before) && paddingLength(bytes.subarray(before.length)) === bytes.length - before.length) return;
+    const part = padded ? this.#withOwnFiller(name, await this.#unpadded(name, bytes), bytes) : bytes;
     if (before !== undefined && (before.length !== part.length || before.some((byte, index) => byte !== part[index]))) {
       const lengths = `${byteCount(before.length)} and ${byteCount(part.length)}`;
       throw new OwimgError('conversion-impossible', `Cannot take the image apart: it holds two different parts that should both be its ${name} (${lengths})`);
@@ -143,10 +149,19 @@ class Collector {
     this.bytes.set(name, part);
   }
 
+  /** With the filler that the kernel's own recipe puts at its end, if it stands there. */
+  #withOwnFiller(name: PartName, part: Uint8Array, bytes: Uint8Array): Uint8Array {
+    if (name !== 'kernel') return part;
+    const length = filledUp(part.length, this.#device.kernel);
+    return length <= bytes.length && bytes.subarray(part.length, length).every((byte) => byte === 0) ? bytes.subarray(0, length) : part;
+  }
+
   /** Without the filler behind its last layer. */
   async #unpadded(name: PartName, bytes: Uint8Array): Promise<Uint8Array> {
+    // A mark tells where a root file system ends; behind a kernel it is something that a boot loader looks for.
+    const behind = name === 'kernel' ? ({ role }: FlashPiece) => role === 'padding' : isFiller;
     for (const deep of [false, true]) {
-      const last = (await piecesOf(this.#formats, bytes, deep)).findLast((piece) => !isFiller(piece));
+      const last = (await piecesOf(this.#formats, bytes, deep)).findLast((piece) => !behind(piece));
       if (last === undefined) break;
       const end = last.offset + last.length;
       if (!last.open && last.role !== 'unknown') return bytes.subarray(0, end);
@@ -166,7 +181,7 @@ class Collector {
  * @throws OwimgError `step-unknown`, `conversion-impossible`
  */
 export async function decompose(recipe: Recipe, image: Uint8Array, context: RecipeContext): Promise<Parts> {
-  const collector = new Collector(context.formats);
+  const collector = new Collector(context.formats, recipe.device);
   let rest = image;
   for (const { step, use } of plan(recipe, context).reverse()) rest = await step.decompose(rest, collector.use(use));
   if (recipe.shared !== undefined) {
