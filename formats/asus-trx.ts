@@ -4,8 +4,10 @@
  *
  * Layout and writer: firmware-utils asustrx.c, which overwrites zeros with it and makes the container's CRC anew.
  */
+import { jamcrc } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
+import { optionWord } from '../src/core/recipe-step.ts';
 import { bytes as raw, struct, text } from '../src/core/struct.ts';
 import type { Field } from '../src/core/types.ts';
 
@@ -18,6 +20,17 @@ export interface AsusTrxInput {
   /** `3.0.0.4` */
   readonly version: string;
   readonly productId: string;
+}
+
+function build({ version, productId }: AsusTrxInput): Uint8Array {
+  const numbers = version.split('.').map(Number);
+  if (numbers.length !== 4 || !numbers.every((number) => Number.isInteger(number) && number >= 0 && number <= 255)) {
+    throw new OwimgError('bad-value', `Cannot store the version "${version}": expected four numbers up to 255, as 3.0.0.4`);
+  }
+  if (productId.length > footer.at.productId.length) {
+    throw new OwimgError('bad-value', `Cannot store the product id "${productId}": it has ${productId.length} characters, the field has room for 12`);
+  }
+  return footer.write({ version: Uint8Array.from(numbers), productId, unused: new Uint8Array(48) });
 }
 
 export const asusTrx: Format<AsusTrxInput> = {
@@ -63,14 +76,34 @@ export const asusTrx: Format<AsusTrxInput> = {
     };
   },
 
-  build({ version, productId }) {
-    const numbers = version.split('.').map(Number);
-    if (numbers.length !== 4 || !numbers.every((number) => Number.isInteger(number) && number >= 0 && number <= 255)) {
-      throw new OwimgError('bad-value', `Cannot store the version "${version}": expected four numbers up to 255, as 3.0.0.4`);
-    }
-    if (productId.length > footer.at.productId.length) {
-      throw new OwimgError('bad-value', `Cannot store the product id "${productId}": it has ${productId.length} characters, the field has room for 12`);
-    }
-    return footer.write({ version: Uint8Array.from(numbers), productId, unused: new Uint8Array(48) });
+  build,
+
+  recipeSteps: {
+    'asus-trx': {
+      compose: (image, use) => {
+        const command = use.command('asustrx');
+        if (command.length === 0)
+          throw new OwimgError('step-unknown', `Cannot make the image: owimg cannot do the step "${use.name} ${use.words.join(' ')}" yet`);
+        if (!image.subarray(-footer.length).every((byte) => byte === 0)) {
+          throw new OwimgError('conversion-impossible', `Cannot store the product id: the last ${footer.length} bytes of the TRX are not free`);
+        }
+        return closed(image, build({ version: optionWord(command, '-v') ?? '0.0.0.0', productId: blanksFilled(optionWord(command, '-p') ?? '') }));
+      },
+      decompose: (image) => closed(image, new Uint8Array(footer.length)),
+    },
   },
 };
+
+/** The ids that end with a blank are filled up with blanks to the field's end; the facts have a single one. */
+const blanksFilled = (id: string): string => (id.endsWith(' ') ? id.padEnd(footer.at.productId.length) : id);
+
+/** In a TRX: where its CRC stands, and from where on that counts. */
+const [crcOffset, crcStart] = [8, 12];
+
+/** The TRX with these last bytes, and its CRC made anew. */
+function closed(image: Uint8Array, end: Uint8Array): Uint8Array {
+  const changed = image.slice();
+  changed.set(end, changed.length - end.length);
+  new DataView(changed.buffer).setUint32(crcOffset, jamcrc(changed.subarray(crcStart)), true);
+  return changed;
+}

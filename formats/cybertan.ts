@@ -11,6 +11,7 @@ import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding } from '../src/core/findings.ts';
 import { type Format, type Reading, region, truncatedHeader } from '../src/core/format.ts';
 import { hexBytes, printable, toBytes } from '../src/core/hex.ts';
+import { optionWord, type RecipeStep } from '../src/core/recipe-step.ts';
 import { bytes as raw, rawText, struct, u8 } from '../src/core/struct.ts';
 import type { Confidence } from '../src/core/types.ts';
 
@@ -72,6 +73,60 @@ function flagsMeaning([first = 0]: Uint8Array): string | undefined {
   return names.length > 0 ? names.join(', ') : undefined;
 }
 
+function build(input: CybertanInput): Uint8Array {
+  const pattern = typeof input.pattern === 'string' ? toBytes(input.pattern) : input.pattern;
+  if (pattern.length > header.at.pattern.length) {
+    throw new OwimgError('bad-value', `Cannot store a pattern of ${pattern.length} characters: the field has room for ${header.at.pattern.length}`);
+  }
+  const [date, version] = [Uint8Array.from(input.date), Uint8Array.from(input.version)];
+  if (date.length !== 3 || version.length !== 3) throw new OwimgError('bad-value', 'Cannot build a CyberTAN header: date and version have three numbers each');
+  const length = header.length + input.image.length;
+  const built = new Uint8Array(input.padded === true ? Math.ceil(length / 1024) * 1024 : length).fill(0xff, length);
+  built.set(header.write({ ...input, pattern: withZeros(pattern), date, version, id }));
+  built.set(input.image, header.length);
+  return built;
+}
+
+/** What `addpattern -B` knows. */
+const boards: Readonly<Record<string, { readonly pattern: string; readonly serial: number }>> = {
+  e2100l: { pattern: 'NL1X', serial: 0x0f },
+  wrt160nl: { pattern: 'NL16', serial: 0x0f },
+  'mynet-rext': { pattern: 'WDHNSTFH', serial: 0 },
+};
+
+/** @throws OwimgError `step-unknown` for options that no recipe of OpenWrt uses */
+function recipeInput(command: readonly string[], image: Uint8Array, epoch: string): CybertanInput {
+  const unknown = command.find((word) => /^-./.test(word) && !['-4', '-5', '-B', '-p', '-s', '-v', '-i', '-o'].includes(word));
+  if (unknown !== undefined) throw new OwimgError('step-unknown', `Cannot run addpattern: owimg does not know its option ${unknown}`);
+  const board = boards[optionWord(command, '-B')?.toLowerCase() ?? ''];
+  const built = new Date(Number(epoch) * 1000);
+  const [none, second] = [new Uint8Array(2), command.includes('-5')];
+  return {
+    pattern: board?.pattern ?? optionWord(command, '-p') ?? '',
+    date: [built.getUTCFullYear() % 100, built.getUTCMonth() + 1, built.getUTCDate()],
+    version: (optionWord(command, '-v') ?? '').replace(/^v/, '').split('.').slice(0, 3).map(Number),
+    hardwareVersion: 0,
+    serial: board?.serial ?? Number(optionWord(command, '-s') ?? 0),
+    flags: Uint8Array.of(board === undefined ? (command.includes('-4') ? 0x1f : 0) : 0x3f, 0),
+    // Behind a TRX of version 2: the image counts as stable, and as tried once.
+    stable: second ? Uint8Array.of(0x73, 0) : none,
+    try1: second ? Uint8Array.of(0x74, 0) : none,
+    try2: second ? Uint8Array.of(0xff, 0xff) : none,
+    try3: second ? Uint8Array.of(0xff, 0xff) : none,
+    reserved: none,
+    image,
+  };
+}
+
+/** Of several calls the last one is this step's; the first one then made the pattern inside of the TRX. */
+const step: RecipeStep = {
+  compose: (image, use) => {
+    const second = use.command('addpattern', 1);
+    return build(recipeInput(second.length > 0 ? second : use.command('addpattern'), image, use.build('epoch')));
+  },
+  decompose: (image) => image.subarray(header.length),
+};
+
 export const cybertan: Format<CybertanInput> = {
   id: 'cybertan',
   title: 'CyberTAN code pattern (Linksys code.bin)',
@@ -124,19 +179,13 @@ export const cybertan: Format<CybertanInput> = {
     };
   },
 
-  build(input) {
-    const pattern = typeof input.pattern === 'string' ? toBytes(input.pattern) : input.pattern;
-    if (pattern.length > header.at.pattern.length) {
-      throw new OwimgError('bad-value', `Cannot store a pattern of ${pattern.length} characters: the field has room for ${header.at.pattern.length}`);
-    }
-    const [date, version] = [Uint8Array.from(input.date), Uint8Array.from(input.version)];
-    if (date.length !== 3 || version.length !== 3)
-      throw new OwimgError('bad-value', 'Cannot build a CyberTAN header: date and version have three numbers each');
-    const length = header.length + input.image.length;
-    const built = new Uint8Array(input.padded === true ? Math.ceil(length / 1024) * 1024 : length).fill(0xff, length);
-    built.set(header.write({ ...input, pattern: withZeros(pattern), date, version, id }));
-    built.set(input.image, header.length);
-    return built;
+  build,
+
+  recipeSteps: {
+    'linksys-bin': step,
+    addpattern: step,
+    // In a file of its own, which the TRX takes.
+    'linksys-pattern-partition': { compose: (image) => image, decompose: (image) => image },
   },
 };
 

@@ -16,7 +16,7 @@ const header = struct('big', {
   flags: hex32,
 });
 
-/** The three devices, by the number that stands for them. */
+/** The three devices, by the number that stands for them, in the order of the tool's options `-1` to `-3`. */
 const devices: ReadonlyMap<number, string> = new Map([
   [0x10577050, 'WR850G'],
   [0x10577040, 'WA840G'],
@@ -27,6 +27,16 @@ export interface MotorolaInput {
   /** `WR850G`, `WA840G` or `WE800G`. */
   readonly device: string;
   readonly image: Uint8Array;
+}
+
+function build({ device, image }: MotorolaInput): Uint8Array {
+  const flags = [...devices].find(([, name]) => name === device)?.[0];
+  if (flags === undefined) throw new OwimgError('bad-value', `Cannot build a prefix for "${device}": expected one of ${[...devices.values()].join(', ')}`);
+  const built = new Uint8Array(header.length + image.length);
+  built.set(header.write({ checksum: 0, flags }));
+  built.set(image, header.length);
+  built.set(header.write({ checksum: jamcrc(built.subarray(header.at.flags.offset)), flags }));
+  return built;
 }
 
 export const motorola: Format<MotorolaInput> = {
@@ -72,13 +82,15 @@ export const motorola: Format<MotorolaInput> = {
     };
   },
 
-  build({ device, image }) {
-    const flags = [...devices].find(([, name]) => name === device)?.[0];
-    if (flags === undefined) throw new OwimgError('bad-value', `Cannot build a prefix for "${device}": expected one of ${[...devices.values()].join(', ')}`);
-    const built = new Uint8Array(header.length + image.length);
-    built.set(header.write({ checksum: 0, flags }));
-    built.set(image, header.length);
-    built.set(header.write({ checksum: jamcrc(built.subarray(header.at.flags.offset)), flags }));
-    return built;
+  build,
+
+  recipeSteps: {
+    'motorola-bin': {
+      compose: (image, use) => {
+        const digit = use.command('motorola-bin')[1]?.replace(/^-/, '');
+        return build({ device: [...devices.values()][Number(digit) - 1] ?? String(digit), image });
+      },
+      decompose: (image) => image.subarray(header.length),
+    },
   },
 };

@@ -8,11 +8,14 @@
  *
  * Layout and writers: firmware-utils trx.c, otrx.c.
  */
+import { joined } from '../src/core/bytes.ts';
 import { compare, jamcrc, withReplaced } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Payload, type Reading, region, tile, truncatedHeader } from '../src/core/format.ts';
 import { hex, toBytes } from '../src/core/hex.ts';
+import { endMarks, padJffs2, usualBoundaries } from '../src/core/padjffs2.ts';
+import { optionWord, type RecipeStep } from '../src/core/recipe-step.ts';
 import { hex32, struct, u16, u32, u32s } from '../src/core/struct.ts';
 import type { Confidence, Region } from '../src/core/types.ts';
 
@@ -75,6 +78,82 @@ function plausible(bytes: Uint8Array): boolean {
   const { imageLength, offsets } = read(bytes);
   const used = offsets.filter((offset) => offset > 0);
   return imageLength >= length && imageLength <= bytes.length && used[0] !== undefined && used[0] >= length && used.every((offset) => offset <= bytes.length);
+}
+
+function build({ magic, version, flags, offsets, body, checkedLength }: TrxInput): Uint8Array {
+  const header = headers[version];
+  if (offsets.length > header.at.offsets.length / 4) {
+    throw new OwimgError(
+      'bad-value',
+      `Cannot build a TRX of version ${version} with ${offsets.length} partitions: it has room for ${header.at.offsets.length / 4}`,
+    );
+  }
+  const image = new Uint8Array(header.length + body.length);
+  const imageLength = checkedLength ?? image.length;
+  if (imageLength < header.length || imageLength > image.length) {
+    throw new OwimgError('bad-value', `Cannot build a TRX with a length of ${imageLength}: expected ${header.length} to ${image.length}`);
+  }
+  image.set(header.write({ magic, imageLength, checksum: 0, flags, version, offsets: [...offsets] }));
+  image.set(body, header.length);
+  new DataView(image.buffer).setUint32(8, checksumOf(image.subarray(0, imageLength), version, offsets), true);
+  return image;
+}
+
+/** What the command lines of trx and otrx say: a partition, bytes that belong to the one in front, zeros up to a multiple, zeros up to an offset. */
+type Item = Uint8Array | { readonly append: Uint8Array } | { readonly align: number } | { readonly upTo: number };
+
+const nandBlock = 0x20000;
+/** A CyberTAN header. */
+const patternLength = 32;
+
+/** The mark that lets the kernel make a file system of its own, once for each size that an erase block may have. */
+const fsMarkBehind: readonly Item[] = [{ align: 0x10000 }, { append: padJffs2(endMarks.end, usualBoundaries) }];
+const rootfsBehind = (image: Uint8Array): readonly Item[] => [{ align: 1024 }, image, ...fsMarkBehind];
+
+/** A TRX as the tools lay it out: each file up to a multiple of 4, all up to a multiple of 4096. */
+function assembled(items: readonly Item[], { version = 1, magic = standardMagic }: { readonly version?: Version; readonly magic?: number } = {}): Uint8Array {
+  const parts: Uint8Array[] = [];
+  const offsets: number[] = [];
+  let position = headers[version].length;
+  const add = (part: Uint8Array): void => {
+    parts.push(part);
+    position += part.length;
+  };
+  const fill = (end: number): void => add(new Uint8Array(Math.max(0, end - position)));
+  const align = (unit: number): void => fill(Math.ceil(position / unit) * unit);
+  for (const item of items) {
+    if ('align' in item) align(item.align);
+    else if ('upTo' in item) fill(item.upTo);
+    else {
+      if (item instanceof Uint8Array) offsets.push(position);
+      add(item instanceof Uint8Array ? item : item.append);
+      align(4);
+    }
+  }
+  align(4096);
+  return build({ magic, version, flags: 0, offsets, body: joined(parts) });
+}
+
+/** What lies from each partition's offset up to the next one. */
+function partitionsOf(image: Uint8Array): Uint8Array[] {
+  const { imageLength, version } = headers[1].read(image);
+  const used = headers[version === 2 ? 2 : 1].read(image).offsets.filter((offset) => offset > 0);
+  return used.map((offset, index) => image.subarray(offset, used[index + 1] ?? imageLength));
+}
+
+/** The kernel's partition, behind that of a loader perhaps, and what was made so far in the last one. */
+function kernelAndImage(compose: RecipeStep['compose'], loader?: 'loader'): RecipeStep {
+  return {
+    compose,
+    decompose: async (image, use) => {
+      const partitions = partitionsOf(image);
+      // With the zeros that fill it up to a multiple of 4: it may end with some of its own.
+      if (loader !== undefined) await use.found(loader, partitions.shift() as Uint8Array);
+      const [kernel, rest] = partitions as [Uint8Array, Uint8Array];
+      await use.found('kernel', kernel, true);
+      return rest;
+    },
+  };
 }
 
 export const trx: Format<TrxInput> = {
@@ -177,22 +256,59 @@ export const trx: Format<TrxInput> = {
     };
   },
 
-  build({ magic, version, flags, offsets, body, checkedLength }) {
-    const header = headers[version];
-    if (offsets.length > header.at.offsets.length / 4) {
-      throw new OwimgError(
-        'bad-value',
-        `Cannot build a TRX of version ${version} with ${offsets.length} partitions: it has room for ${header.at.offsets.length / 4}`,
-      );
-    }
-    const image = new Uint8Array(header.length + body.length);
-    const imageLength = checkedLength ?? image.length;
-    if (imageLength < header.length || imageLength > image.length) {
-      throw new OwimgError('bad-value', `Cannot build a TRX with a length of ${imageLength}: expected ${header.length} to ${image.length}`);
-    }
-    image.set(header.write({ magic, imageLength, checksum: 0, flags, version, offsets: [...offsets] }));
-    image.set(body, header.length);
-    new DataView(image.buffer).setUint32(8, checksumOf(image.subarray(0, imageLength), version, offsets), true);
-    return image;
+  build,
+
+  recipeSteps: {
+    trx: {
+      compose: (image, use) => {
+        const magic = optionWord(use.words, '-M');
+        const items = use.first ? [use.part('kernel'), { align: 4 }, use.part('rootfs')] : [image];
+        return assembled(items, magic === undefined ? {} : { magic: Number(magic) });
+      },
+      decompose: async (image, use) => {
+        const [first, second] = partitionsOf(image);
+        if (!use.first) return first ?? image;
+        await use.found('kernel', first as Uint8Array, true);
+        await use.found('rootfs', second as Uint8Array, true);
+        return image.subarray(0, 0);
+      },
+    },
+    'trx-with-loader': kernelAndImage((image, use) => assembled([use.part('loader'), use.part('kernel'), ...rootfsBehind(image)]), 'loader'),
+    'trx-without-loader': kernelAndImage((image, use) => assembled([use.part('kernel'), ...rootfsBehind(image)])),
+    'trx-v2-with-loader': {
+      compose: (image, use) => {
+        const pattern = use.part('pattern');
+        return assembled([use.part('loader'), use.part('kernel'), { align: 1024 }, image, pattern, ...fsMarkBehind], { version: 2 });
+      },
+      decompose: async (image, use) => {
+        const [loader, kernel, rootfs, pattern] = partitionsOf(image) as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
+        await use.found('loader', loader);
+        await use.found('kernel', kernel, true);
+        await use.found('pattern', pattern.subarray(0, patternLength));
+        return rootfs;
+      },
+    },
+    'trx-nand': kernelAndImage((image, use) =>
+      assembled([use.part('kernel'), { align: nandBlock }, { upTo: 0x400000 }, image, { append: endMarks.end }, { align: nandBlock }]),
+    ),
+    'trx-serial': kernelAndImage((image, use) => assembled([use.part('kernel'), ...rootfsBehind(image)])),
+    'buffalo-trx': {
+      compose: (image, use) => {
+        const [magic, rootfs, mark] = use.words;
+        if (magic === undefined) return assembled([image]);
+        const items: Item[] = [use.part('kernel')];
+        // Where it is not what was made so far it is an empty file.
+        if (rootfs !== undefined)
+          items.push({ align: nandBlock }, { upTo: use.device.sizes.kernel ?? 0x400000 }, rootfs === '@OUT@' ? image : image.subarray(0, 0));
+        if (mark !== undefined) items.push({ append: endMarks.end }, { align: nandBlock });
+        return assembled(items, { magic: Number(magic) });
+      },
+      decompose: async (image, use) => {
+        const [first, second] = partitionsOf(image) as [Uint8Array, Uint8Array | undefined];
+        if (use.words.length === 0) return first;
+        await use.found('kernel', first, true);
+        return use.words[1] === '@OUT@' && second !== undefined ? second : image.subarray(0, 0);
+      },
+    },
   },
 };

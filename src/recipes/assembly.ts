@@ -8,6 +8,7 @@ import { joined, standsAt } from '../core/bytes.ts';
 import { digest } from '../core/checksums.ts';
 import { OwimgError } from '../core/errors.ts';
 import { byteCount, hexBytes, hexOffset, toBytes } from '../core/hex.ts';
+import { endMarks, padJffs2, usualBoundaries } from '../core/padjffs2.ts';
 import { type DecomposeUse, type FlashPiece, type RecipeStep, type RecipeSteps, type StepUse, sizeWord } from '../core/recipe-step.ts';
 import { stepWords } from './shape.ts';
 
@@ -59,35 +60,9 @@ const appended = (name: string, what: string, fits: (piece: FlashPiece) => boole
   },
 });
 
-/** `padjffs2`: FF up to each of these boundaries, and there the mark at which OpenWrt begins its own file system. */
-const marks = {
-  end: Uint8Array.of(0xde, 0xad, 0xc0, 0xde),
-  '-J': Uint8Array.of(0x19, 0x85, 0x20, 0x04, 0x04, 0x00, 0x00, 0x00, 0xc4, 0x94, 0xdb, 0xf4),
-  '-j': Uint8Array.of(0x85, 0x19, 0x04, 0x20, 0x00, 0x00, 0x00, 0x04, 0xa8, 0xfb, 0xa0, 0xb4),
-};
-
-/**
- * @param sizes the boundaries, powers of two; bytes
- * @param offset how far the image's first byte lies behind a boundary
- */
-export function padJffs2(image: Uint8Array, sizes: readonly number[], offset = 0, mark: Uint8Array = marks.end): Uint8Array {
-  const parts = [image];
-  let position = image.length + offset;
-  let open = [...new Set(sizes)].sort((a, b) => a - b);
-  while (open[0] !== undefined) {
-    const boundary = roundUp(position, open[0]);
-    parts.push(new Uint8Array(boundary - position).fill(0xff), mark);
-    position = boundary + mark.length;
-    open = open.filter((size) => boundary % size !== 0);
-  }
-  return joined(parts);
-}
-
-const usualBoundaries = [4, 8, 16, 64, 128, 256].map((size) => size * 1024);
-
 function padRootfs(image: Uint8Array, { words, device }: StepUse): Uint8Array {
   const at = words.indexOf('-x');
-  const mark = words.includes('-J') ? marks['-J'] : words.includes('-j') ? marks['-j'] : marks.end;
+  const mark = words.includes('-J') ? endMarks['-J'] : words.includes('-j') ? endMarks['-j'] : endMarks.end;
   const { block } = device.sizes;
   return padJffs2(image, block === undefined ? usualBoundaries : [block], at < 0 ? 0 : Number(words[at + 1]), mark);
 }
