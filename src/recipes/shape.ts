@@ -186,7 +186,8 @@ class Folding {
   /** Kernel and root file system as they lie in flash: the board's table says where, or only that both are in one partition. */
   #safeloaderSlice(): readonly Shape[] {
     const offsetOf = (name: string): number | undefined => this.#board?.partitions.find((entry) => entry.name === name)?.offset;
-    const [kernel, rootfs] = [offsetOf('os-image'), offsetOf('file-system')];
+    const names = this.#board?.partitionNames ?? {};
+    const [kernel, rootfs] = [offsetOf(names['os-image'] ?? 'os-image'), offsetOf(names['file-system'] ?? 'file-system')];
     const between: Shape[] = kernel === undefined || rootfs === undefined ? [] : [{ what: 'gap', at: rootfs - kernel }];
     return [...this.#kernelShapes(), ...between, this.#rootfs()];
   }
