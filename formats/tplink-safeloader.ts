@@ -12,13 +12,15 @@
  *
  * Layout and writer: firmware-utils tplink-safeloader.c.
  */
+import { joined } from '../src/core/bytes.ts';
 import { type CodedCheck, compare, digest } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { explainFiller, type Format, type Payload, type Reading, region, tile, truncatedHeader } from '../src/core/format.ts';
-import { fromHex, hexBytes, hexOffset, latin1, printable, toBytes } from '../src/core/hex.ts';
+import { byteCount, fromHex, hexBytes, hexOffset, latin1, printable, toBytes } from '../src/core/hex.ts';
 import { paddingLength } from '../src/core/padding.ts';
-import { type RecordName, readRecord } from '../src/core/safeloader-metadata.ts';
+import type { ComposeUse, DecomposeUse, SafeloaderBoard, SafeloaderPartName, StepUse } from '../src/core/recipe-step.ts';
+import { numericVersion, type RecordName, readRecord, safeloaderRecord, safeloaderVersion } from '../src/core/safeloader-metadata.ts';
 import { bytes as raw, struct, u32 } from '../src/core/struct.ts';
 import type { Confidence, Field, Identity, Range, Region } from '../src/core/types.ts';
 
@@ -41,6 +43,8 @@ const firstLine = /^fwup-ptn \S+ base 0x[0-9a-f]{1,8} size 0x[0-9a-f]/i;
 const firstLineLength = 128;
 /** In front of the text of `partition-table`. */
 const flashTableStart = [0x00, 0x04, 0x00, 0x00];
+/** OpenWrt's own file system begins behind it. */
+const endMark = Uint8Array.of(0xde, 0xad, 0xc0, 0xde);
 const qNewMark = '?NEW';
 const cloudMark = 'fw-type:Cloud';
 
@@ -242,6 +246,198 @@ function readPartitions(
   return { regions, payloads };
 }
 
+function build({ vendorArea = new Uint8Array(0), partitions, signature = new Uint8Array(0) }: SafeloaderInput): Uint8Array {
+  if (vendorArea.length > vendorAreaLength)
+    throw new OwimgError('bad-value', `Cannot write a vendor area of ${vendorArea.length} bytes: it has room for ${vendorAreaLength}`);
+  const entries = placed(partitions);
+  const table = tableOffset('default');
+  const length = table + endOf(entries);
+  const image = new Uint8Array(length + signature.length).fill(0xff);
+  image.set(vendorArea, preambleLength);
+  image.set(filledTable(imageTableText(entries), tableLength), table);
+  let position = table + tableLength;
+  for (const { data } of partitions) {
+    image.set(data, position);
+    position += data.length;
+  }
+  image.set(preambles.usual.write({ imageLength: length, md5: md5Of(image.subarray(preambleLength, length)) }));
+  image.set(signature, length);
+  return image;
+}
+
+const isSysupgrade = ({ words }: StepUse): boolean => words[0]?.includes('sysupgrade') === true;
+
+/** @throws OwimgError `step-unknown` */
+function boardOf({ board, device, name, words }: StepUse): SafeloaderBoard {
+  if (board !== undefined) return board;
+  const wanted = device.variables['TPLINK_BOARD_ID'];
+  const actual = wanted === undefined ? 'the device names none' : `found "${wanted}"`;
+  throw new OwimgError('step-unknown', `Cannot run the step "${[name, ...words].join(' ')}": expected a board of tplink-safeloader, ${actual}`);
+}
+
+const nameOf = ({ partitionNames }: SafeloaderBoard, part: SafeloaderPartName): string => partitionNames?.[part] ?? part;
+
+const eraseBlock = 0x10000;
+const align = (offset: number): number => Math.ceil(offset / eraseBlock) * eraseBlock;
+
+/** Holds kernel and root file system, wherever the one ends and the other begins. */
+const isFirmware = ({ name }: Entry): boolean => name === 'firmware';
+
+/**
+ * The flash once the kernel's length is known: the partition `firmware` becomes two. What a factory image writes begins at an erase block,
+ * in a sysupgrade image the root file system follows at once. The length of its partition is counted from the start of the flash.
+ *
+ * @throws OwimgError `conversion-impossible`
+ */
+function flashOf(board: SafeloaderBoard, kernel: Uint8Array, sysupgrade: boolean): readonly Entry[] {
+  const { partitions } = board;
+  const index = partitions.findLastIndex(isFirmware);
+  const firmware = partitions[index];
+  if (firmware === undefined) return partitions;
+  requireRoom(firmware, kernel.length, 'kernel');
+  const end = firmware.offset + kernel.length;
+  const offset = sysupgrade ? end : align(end);
+  const parts: Entry[] = [
+    { name: nameOf(board, 'os-image'), offset: firmware.offset, length: kernel.length },
+    { name: nameOf(board, 'file-system'), offset, length: (firmware.length - offset) >>> 0 },
+  ];
+  return [...partitions.slice(0, index), ...parts, ...partitions.slice(index + 1)];
+}
+
+/** @throws OwimgError `conversion-impossible` */
+function requireRoom({ name, length }: Entry, needed: number, what: string): void {
+  if (needed <= length) return;
+  const sentence = `Cannot make the image: the ${what} takes ${byteCount(needed)}, and the flash partition "${name}" has ${byteCount(length)}`;
+  throw new OwimgError('conversion-impossible', sentence, `It is ${byteCount(needed - length)} too much.`);
+}
+
+/** @throws OwimgError `conversion-impossible` */
+function partitionNamed<T extends { readonly name: string }>(partitions: readonly T[], name: string, of: string): T {
+  const found = partitions.find((entry) => entry.name === name);
+  if (found !== undefined) return found;
+  const names = partitions.map((entry) => entry.name).join(', ');
+  throw new OwimgError('conversion-impossible', `Expected a partition "${name}" in ${of}, found ${names || 'none'}`);
+}
+
+/** FF up to the next erase block, and the mark at which OpenWrt begins its own file system (`-j`). */
+function marked(rootfs: Uint8Array, offset: number): Uint8Array {
+  const end = align(rootfs.length + offset) - offset;
+  return joined([rootfs, new Uint8Array(end - rootfs.length).fill(0xff), endMark]);
+}
+
+/** `r12345-abcdef` -> 12345, as the program reads it. */
+const revisionNumber = (revision: string): number => Number(/^r(\d+)/.exec(revision)?.[1] ?? 0);
+
+function versionData({ softVersion, compatLevel }: SafeloaderBoard, use: ComposeUse): Uint8Array {
+  if (typeof softVersion === 'string') return toBytes(`${softVersion}\0`);
+  return safeloaderVersion(softVersion, Number(use.build('epoch')), revisionNumber(use.build('revision')), compatLevel);
+}
+
+/** The parts of an image, in their order, and the flash that they are for. `rootfs`: what was made before the step. */
+function partsOf(rootfs: Uint8Array, use: ComposeUse): { readonly parts: readonly SafeloaderPartition[]; readonly flash: readonly Entry[] } {
+  const board = boardOf(use);
+  const kernel = use.part('kernel');
+  const flash = flashOf(board, kernel, isSysupgrade(use));
+  const begin = board.partitions.some(isFirmware) ? partitionNamed(flash, nameOf(board, 'file-system'), `the flash of ${board.id}`).offset : 0;
+  const part = (name: SafeloaderPartName, data: Uint8Array): SafeloaderPartition => ({ name: nameOf(board, name), data });
+  const parts = [
+    part('partition-table', safeloaderFlashTable(flash)),
+    part('soft-version', safeloaderRecord(versionData(board, use), board.trail)),
+    part('support-list', safeloaderRecord(toBytes(board.supportList), board.trail)),
+    part('os-image', kernel),
+    part('file-system', marked(rootfs, begin)),
+    ...(board.extraPara === undefined ? [] : [part('extra-para', safeloaderRecord(Uint8Array.from(board.extraPara), board.trail))]),
+  ];
+  return { parts, flash };
+}
+
+function factoryImage(rootfs: Uint8Array, use: ComposeUse): Uint8Array {
+  const { parts, flash } = partsOf(rootfs, use);
+  const { id, vendor } = boardOf(use);
+  for (const { name, data } of parts) requireRoom(partitionNamed(flash, name, `the flash of ${id}`), data.length, `partition "${name}" of the image`);
+  return build({ ...(vendor === undefined ? {} : { vendorArea: safeloaderVendor(vendor) }), partitions: parts });
+}
+
+/** The flash from the first to the last partition of a sysupgrade image. */
+function sysupgradeRange({ id, firstSysupgradePartition, lastSysupgradePartition }: SafeloaderBoard, flash: readonly Entry[]): readonly Entry[] {
+  const [first, last] = [firstSysupgradePartition, lastSysupgradePartition].map((name) => flash.indexOf(partitionNamed(flash, name, `the flash of ${id}`)));
+  return flash.slice(first, (last as number) + 1);
+}
+
+function sysupgradeImage(rootfs: Uint8Array, use: ComposeUse): Uint8Array {
+  const { parts, flash } = partsOf(rootfs, use);
+  const board = boardOf(use);
+  const range = sysupgradeRange(board, flash);
+  const start = (range[0] as Entry).offset;
+  const last = partitionNamed(parts, board.lastSysupgradePartition, 'the image');
+  const image = new Uint8Array((range.at(-1) as Entry).offset - start + last.data.length).fill(0xff);
+  for (const entry of range) {
+    const data = parts.find(({ name }) => name === entry.name)?.data;
+    if (data === undefined) continue;
+    requireRoom(entry, data.length, `partition "${entry.name}" of the image`);
+    image.set(data, entry.offset - start);
+  }
+  return image;
+}
+
+/** The day and the number of the revision are all that an image keeps of them. */
+function tellBuild(image: Uint8Array, version: Range | undefined, use: DecomposeUse): void {
+  const found = version === undefined ? undefined : numericVersion(image, version);
+  if (found === undefined) return;
+  use.tells('epoch', String(found.time));
+  if (found.revision > 0) use.tells('revision', `r${found.revision}`);
+}
+
+async function takeFactoryApart(image: Uint8Array, use: DecomposeUse): Promise<Uint8Array> {
+  const board = boardOf(use);
+  const table = tableOffset(headerType(image));
+  const partitions = readTable(image, table, table + tableLength, tableWord).lines.map(({ name, offset, length }) => ({
+    name,
+    offset: table + offset,
+    length,
+  }));
+  const part = (name: SafeloaderPartName): Uint8Array => {
+    const { offset, length } = partitionNamed(partitions, nameOf(board, name), 'the image');
+    return image.subarray(offset, offset + length);
+  };
+  const version = nameOf(board, 'soft-version');
+  tellBuild(
+    image,
+    partitions.find(({ name }) => name === version),
+    use,
+  );
+  await use.found('kernel', part('os-image'));
+  return part('file-system');
+}
+
+async function takeSysupgradeApart(image: Uint8Array, use: DecomposeUse): Promise<Uint8Array> {
+  const board = boardOf(use);
+  const { partitions, lastSysupgradePartition: last } = board;
+  const split = partitions.findLast(isFirmware);
+  const [kernelName, rootfsName, versionName] = [nameOf(board, 'os-image'), nameOf(board, 'file-system'), nameOf(board, 'soft-version')];
+  const kernelAt = split ?? partitionNamed(partitions, kernelName, `the flash of ${board.id}`);
+  const rootfsAt = split ?? partitionNamed(partitions, rootfsName, `the flash of ${board.id}`);
+  // The image begins with the first partition, which is the kernel's or holds it.
+  const start = kernelAt.offset;
+  const behind = last === rootfsName ? undefined : partitions[partitions.indexOf(rootfsAt) + 1];
+  const end = behind === undefined ? image.length : behind.offset - start;
+  const version = last === rootfsName ? undefined : partitions.find(({ name }) => name === versionName);
+  if (version !== undefined) tellBuild(image, { offset: version.offset - start, length: version.length }, use);
+  if (split === undefined) {
+    const begin = rootfsAt.offset - start;
+    await use.found('kernel', image.subarray(0, begin), true);
+    return image.subarray(begin, end);
+  }
+  const stretch = image.subarray(0, end);
+  const begin = (await use.pieces(stretch)).findLast(({ role }) => role === 'rootfs')?.offset;
+  if (begin === undefined) {
+    const place = `in the ${byteCount(end)} for kernel and root file system`;
+    throw new OwimgError('conversion-impossible', `Cannot take the image apart at the step "tplink-safeloader": no root file system was found ${place}`);
+  }
+  await use.found('kernel', stretch.subarray(0, begin));
+  return stretch.subarray(begin);
+}
+
 export const tplinkSafeloader: Format<SafeloaderInput> = {
   id: 'tplink-safeloader',
   title: 'TP-Link SafeLoader',
@@ -354,23 +550,13 @@ export const tplinkSafeloader: Format<SafeloaderInput> = {
     };
   },
 
-  build({ vendorArea = new Uint8Array(0), partitions, signature = new Uint8Array(0) }) {
-    if (vendorArea.length > vendorAreaLength)
-      throw new OwimgError('bad-value', `Cannot write a vendor area of ${vendorArea.length} bytes: it has room for ${vendorAreaLength}`);
-    const entries = placed(partitions);
-    const table = tableOffset('default');
-    const length = table + endOf(entries);
-    const image = new Uint8Array(length + signature.length).fill(0xff);
-    image.set(vendorArea, preambleLength);
-    image.set(filledTable(imageTableText(entries), tableLength), table);
-    let position = table + tableLength;
-    for (const { data } of partitions) {
-      image.set(data, position);
-      position += data.length;
-    }
-    image.set(preambles.usual.write({ imageLength: length, md5: md5Of(image.subarray(preambleLength, length)) }));
-    image.set(signature, length);
-    return image;
+  build,
+
+  recipeSteps: {
+    'tplink-safeloader': {
+      compose: (image, use) => (isSysupgrade(use) ? sysupgradeImage(image, use) : factoryImage(image, use)),
+      decompose: (image, use) => (isSysupgrade(use) ? takeSysupgradeApart(image, use) : takeFactoryApart(image, use)),
+    },
   },
 };
 

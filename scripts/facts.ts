@@ -108,14 +108,36 @@ async function readRecovery(path: string): Promise<ReadonlyMap<string, readonly 
   return byProfile;
 }
 
+/** What the C source calls the partitions, and what they are called where a board gives no other name. */
+const partitionNames = {
+  partition_table: 'partition-table',
+  soft_ver: 'soft-version',
+  os_image: 'os-image',
+  support_list: 'support-list',
+  file_system: 'file-system',
+  extra_para: 'extra-para',
+} as const;
+
+const namesOf = (names: BoardRecord['partition_names']): NonNullable<SafeloaderBoard['partitionNames']> =>
+  Object.fromEntries(Object.entries(names).map(([field, name]) => [partitionNames[field as keyof typeof partitionNames], name]));
+
 /** The boards of tplink-safeloader: from the file, or as they are now. */
 async function readSafeloaderBoards(path: string): Promise<readonly SafeloaderBoard[]> {
   if (!existsSync(path)) return (await loadDeviceFacts()).safeloaderBoards;
   const { boards } = JSON.parse(readFileSync(path, 'utf8')) as { boards: BoardRecord[] };
-  return boards.map(({ id, support_list, partitions }) => ({
-    id,
-    supportList: support_list,
-    partitions: partitions.map(({ name, base, size }) => ({ name, offset: base, length: size })),
+  return boards.map((board) => ({
+    id: board.id,
+    // An empty text is written too: its length.
+    ...(board.vendor === null ? {} : { vendor: board.vendor }),
+    supportList: board.support_list,
+    ...(board.part_trail === 'none' ? {} : { trail: board.part_trail }),
+    softVersion: board.soft_ver.kind === 'text' ? board.soft_ver.text : (board.soft_ver.num as [number, number, number]),
+    compatLevel: board.soft_ver_compat_level,
+    partitions: board.partitions.map(({ name, base, size }) => ({ name, offset: base, length: size })),
+    firstSysupgradePartition: board.first_sysupgrade_partition,
+    lastSysupgradePartition: board.last_sysupgrade_partition,
+    ...(Object.keys(board.partition_names).length === 0 ? {} : { partitionNames: namesOf(board.partition_names) }),
+    ...given('extraPara', board.extra_para),
   }));
 }
 

@@ -1,10 +1,10 @@
 /** Recipes run backwards and forwards again over images that OpenWrt's own recipes made (test/images). */
 import { describe, expect, test } from 'vitest';
 import { formats } from '../formats/index.ts';
+import { padJffs2 } from '../src/core/padjffs2.ts';
 import type { BuildValue } from '../src/core/recipe-step.ts';
 import type { Device, DeviceImage } from '../src/devices/facts.ts';
 import { loadDeviceFacts } from '../src/devices/load.ts';
-import { padJffs2 } from '../src/recipes/assembly.ts';
 import { compose, decompose, missingSteps } from '../src/recipes/interpreter.ts';
 import { imageNames, joined, loadImage } from './support/images.ts';
 

@@ -47,9 +47,28 @@ export interface RecipeDevice {
 export interface SafeloaderBoard {
   /** TPLINK_BOARD_ID. */
   readonly id: string;
+  /** What stands in the vendor area, perhaps nothing but a length of 0; `undefined`: not even that. */
+  readonly vendor?: string;
   readonly supportList: string;
+  /** The byte behind each record, where there is one. */
+  readonly trail?: number;
+  /** A text, or the three numbers in front of date and revision. */
+  readonly softVersion: string | readonly [number, number, number];
+  /** 0: not written. */
+  readonly compatLevel: number;
+  /** The flash. `firmware` is cut into kernel and root file system where the kernel ends. */
   readonly partitions: readonly { readonly name: string; readonly offset: number; readonly length: number }[];
+  /** A sysupgrade image holds the flash from the one up to what the image has for the other. */
+  readonly firstSysupgradePartition: string;
+  readonly lastSysupgradePartition: string;
+  /** Where it calls partitions of an image by other names. */
+  readonly partitionNames?: Readonly<Partial<Record<SafeloaderPartName, string>>>;
+  /** The data of the partition `extra-para`, where the image has one. */
+  readonly extraPara?: readonly number[];
 }
+
+/** The partitions that tplink-safeloader makes, in the order in which they stand in a factory image. */
+export type SafeloaderPartName = 'partition-table' | 'soft-version' | 'support-list' | 'os-image' | 'file-system' | 'extra-para';
 
 /**
  * What differs from build to build and is in no fact: names and numbers of the release, and the time that OpenWrt writes where

@@ -117,8 +117,17 @@ export function readRecord(bytes: Uint8Array, place: Range, name: RecordName, en
   return { fields, identities: [], findings: cut };
 }
 
+/** The numeric `soft-version` at `place`; `undefined` where the version is a text or none. `time`: the beginning of its day, in seconds. */
+export function numericVersion(bytes: Uint8Array, place: Range): { readonly time: number; readonly revision: number } | undefined {
+  if (recogniseRecord(contentOf(bytes, place)) !== 'soft-version') return undefined;
+  const { fields } = readRecord(bytes, place, 'soft-version', 0);
+  const value = (name: string) => fields.find((field) => field.name === name)?.value;
+  const [date, revision] = [value('softVersionDate'), value('softVersionRevision')];
+  return typeof date === 'string' && typeof revision === 'number' ? { time: Date.parse(date) / 1000, revision } : undefined;
+}
+
 /** A record; `trail` is the byte behind it in a factory image, which depends on the device. */
-export function safeloaderRecord(data: Uint8Array, trail?: 0x00 | 0xff): Uint8Array {
+export function safeloaderRecord(data: Uint8Array, trail?: number): Uint8Array {
   return new Uint8Array([...recordHeader.write({ length: data.length, zero: 0 }), ...data, ...(trail === undefined ? [] : [trail])]);
 }
 

@@ -186,7 +186,8 @@ export function readTplinkLayout(bytes: Uint8Array, numbers: TplinkNumbers, form
     const { rootfs, kernelEnd } = parts;
     const limit = rootfs !== undefined && rootfs.offset < kernelEnd ? rootfs.offset : kernelEnd;
     measure('the kernel', at.kernelLength, numbers.kernelOffset, numbers.kernelLength);
-    part('kernel', Math.max(tplinkHeaderLength, numbers.kernelOffset), limit);
+    // Some kernels are a loader of OpenWrt's own, and behind it the uImage that it starts.
+    part('kernel', Math.max(tplinkHeaderLength, numbers.kernelOffset), limit, { content: 'slice' });
     if (rootfs !== undefined) {
       measure('the root file system', at.rootfsLength, rootfs.offset, numbers.rootfsLength);
       // Behind it come the marks, which are found like anything else that lies in flash.

@@ -132,7 +132,8 @@ class Collector {
     return {
       ...use,
       found: (name, bytes, padded = false) => this.found(name, bytes, padded),
-      tells: (value, text) => void this.told.set(value, text),
+      // What stands further outside is asked first, and tells the most: of a revision some headers keep only the number.
+      tells: (value, text) => void (this.told.has(value) || this.told.set(value, text)),
       pieces: (bytes) => piecesOf(this.#formats, bytes),
     };
   }

@@ -134,7 +134,9 @@ class Folding {
     }
     if (skippedSteps.has(name)) return shapes;
     if (diskSteps.has(name)) return [{ what: 'disk' }];
-    if (name === 'loader-kernel' || name === 'loader-okli') return [this.#loader(step), ...(name === 'loader-okli' ? shapes : [])];
+    if (name === 'loader-kernel') return [this.#loader(step)];
+    // What the loader starts stands behind it, at a multiple of the length that the step names.
+    if (name === 'loader-okli') return [this.#loader(step), gap(words[1], '0', step), ...shapes];
     if (kernelCodeSteps.has(name)) return [{ what: 'data', label: 'kernel' }];
     const known = layerSteps[name];
     if (known === undefined) return [{ what: 'unknown', step }];
@@ -174,16 +176,17 @@ class Folding {
     return [...from('kernel', this.#kernelShapes()), ...from('rootfs', [this.#rootfs()])];
   }
 
-  /** A loader of OpenWrt's own: an ELF where the boot loader wants one, else code without a header. */
+  /** A loader of OpenWrt's own: an ELF or packed where the boot loader wants that, else code without a header. */
   #loader(step: string): Shape {
-    if (this.#device.variables['LOADER_TYPE'] !== 'elf') return { what: 'data', label: 'loader' };
-    return { what: 'layer', format: 'elf', fields: {}, inside: [], step };
+    const format = { elf: 'elf', gz: 'gzip' }[this.#device.variables['LOADER_TYPE'] ?? ''];
+    return format === undefined ? { what: 'data', label: 'loader' } : { what: 'layer', format, fields: {}, inside: [], step };
   }
 
   /** Kernel and root file system as they lie in flash: the board's table says where, or only that both are in one partition. */
   #safeloaderSlice(): readonly Shape[] {
     const offsetOf = (name: string): number | undefined => this.#board?.partitions.find((entry) => entry.name === name)?.offset;
-    const [kernel, rootfs] = [offsetOf('os-image'), offsetOf('file-system')];
+    const names = this.#board?.partitionNames ?? {};
+    const [kernel, rootfs] = [offsetOf(names['os-image'] ?? 'os-image'), offsetOf(names['file-system'] ?? 'file-system')];
     const between: Shape[] = kernel === undefined || rootfs === undefined ? [] : [{ what: 'gap', at: rootfs - kernel }];
     return [...this.#kernelShapes(), ...between, this.#rootfs()];
   }
