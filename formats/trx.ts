@@ -14,8 +14,8 @@ import { OwimgError } from '../src/core/errors.ts';
 import { finding, type LocalFinding, lengthBeyondEnd } from '../src/core/findings.ts';
 import { type Format, type Payload, type Reading, region, tile, truncatedHeader } from '../src/core/format.ts';
 import { hex, toBytes } from '../src/core/hex.ts';
-import { endMarks, padJffs2, usualBoundaries } from '../src/core/padjffs2.ts';
-import { optionWord, type RecipeStep } from '../src/core/recipe-step.ts';
+import { endMarks, jffs2Padding, usualBoundaries } from '../src/core/padjffs2.ts';
+import { optionWord, type RecipeStep, type RewritingStep } from '../src/core/recipe-step.ts';
 import { hex32, struct, u16, u32, u32s } from '../src/core/struct.ts';
 import type { Confidence, Region } from '../src/core/types.ts';
 
@@ -107,7 +107,7 @@ const nandBlock = 0x20000;
 const patternLength = 32;
 
 /** The mark that lets the kernel make a file system of its own, once for each size that an erase block may have. */
-const fsMarkBehind: readonly Item[] = [{ align: 0x10000 }, { append: padJffs2(endMarks.end, usualBoundaries) }];
+const fsMarkBehind: readonly Item[] = [{ align: 0x10000 }, { append: joined([endMarks.end, ...jffs2Padding(endMarks.end.length, usualBoundaries)]) }];
 const rootfsBehind = (image: Uint8Array): readonly Item[] => [{ align: 1024 }, image, ...fsMarkBehind];
 
 /** A TRX as the tools lay it out: each file up to a multiple of 4, all up to a multiple of 4096. */
@@ -142,7 +142,7 @@ function partitionsOf(image: Uint8Array): Uint8Array[] {
 }
 
 /** The kernel's partition, behind that of a loader perhaps, and what was made so far in the last one. */
-function kernelAndImage(compose: RecipeStep['compose'], loader?: 'loader'): RecipeStep {
+function kernelAndImage(compose: RewritingStep['compose'], loader?: 'loader'): RecipeStep {
   return {
     compose,
     decompose: async (image, use) => {

@@ -1,7 +1,7 @@
 /** Recipes run backwards and forwards again over images that OpenWrt's own recipes made (test/images). */
 import { describe, expect, test } from 'vitest';
 import { formats } from '../formats/index.ts';
-import { padJffs2 } from '../src/core/padjffs2.ts';
+import { jffs2Padding } from '../src/core/padjffs2.ts';
 import type { BuildValue } from '../src/core/recipe-step.ts';
 import type { Device, DeviceImage } from '../src/devices/facts.ts';
 import { loadDeviceFacts } from '../src/devices/load.ts';
@@ -85,10 +85,10 @@ describe('compose()', () => {
 });
 
 /** Lengths as the reference tool gives them for these arguments. */
-describe('padJffs2()', () => {
+describe('jffs2Padding()', () => {
   const mark = Uint8Array.of(0xde, 0xad, 0xc0, 0xde);
   test('puts the mark at each boundary that the one before did not meet, and FF between', () => {
-    const padded = padJffs2(new Uint8Array(5), [4096, 8192]);
+    const padded = joined(new Uint8Array(5), ...jffs2Padding(5, [4096, 8192]));
     expect(padded.length).toBe(8192 + 4);
     expect(padded.subarray(5, 4096).every((byte) => byte === 0xff)).toBe(true);
     expect(padded.subarray(4096, 4100)).toEqual(mark);

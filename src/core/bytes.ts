@@ -14,10 +14,13 @@ export function lastIndexOf(bytes: Uint8Array, wanted: Uint8Array, from = bytes.
   return offset >= 0 && standsAt(bytes, offset, wanted) ? offset : -1;
 }
 
+/** How long the parts are together. */
+export const lengthOf = (parts: readonly Uint8Array[]): number => parts.reduce((sum, part) => sum + part.length, 0);
+
 /** The parts one behind the other; a single part as it is, not copied. */
 export function joined(parts: readonly Uint8Array[]): Uint8Array {
   if (parts.length === 1) return parts[0] as Uint8Array;
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  const whole = new Uint8Array(lengthOf(parts));
   let offset = 0;
   for (const part of parts) {
     whole.set(part, offset);

@@ -1,6 +1,4 @@
 /** What stands behind a root file system in flash: the filler and the marks of OpenWrt's tools/padjffs2. */
-import { joined } from './bytes.ts';
-
 /** `padjffs2`: FF up to each of these boundaries, and there the mark at which OpenWrt begins its own file system. */
 export const endMarks = {
   end: Uint8Array.of(0xde, 0xad, 0xc0, 0xde),
@@ -9,12 +7,15 @@ export const endMarks = {
 };
 
 /**
+ * What is put behind an image.
+ *
+ * @param length of the image
  * @param sizes the boundaries, powers of two; bytes
  * @param offset how far the image's first byte lies behind a boundary
  */
-export function padJffs2(image: Uint8Array, sizes: readonly number[], offset = 0, mark: Uint8Array = endMarks.end): Uint8Array {
-  const parts = [image];
-  let position = image.length + offset;
+export function jffs2Padding(length: number, sizes: readonly number[], offset = 0, mark: Uint8Array = endMarks.end): Uint8Array[] {
+  const parts: Uint8Array[] = [];
+  let position = length + offset;
   let open = [...new Set(sizes)].sort((a, b) => a - b);
   while (open[0] !== undefined) {
     const boundary = Math.ceil(position / open[0]) * open[0];
@@ -22,7 +23,7 @@ export function padJffs2(image: Uint8Array, sizes: readonly number[], offset = 0
     position = boundary + mark.length;
     open = open.filter((size) => boundary % size !== 0);
   }
-  return joined(parts);
+  return parts;
 }
 
 /** Where no erase block is known. */

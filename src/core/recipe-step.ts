@@ -134,15 +134,27 @@ export interface DecomposeUse extends StepUse {
 
 type Bytes = Uint8Array | Promise<Uint8Array>;
 
-export interface RecipeStep {
-  /** What the step makes of what the recipe made so far. */
-  compose(image: Uint8Array, use: ComposeUse): Bytes;
+interface Inverse {
   /**
    * What the recipe had made before this step; the parts that the step took are handed to `found`. The image was read before and is
    * without errors: checksums need no second look.
    */
   decompose(image: Uint8Array, use: DecomposeUse): Bytes;
 }
+
+/** A step that may change everything. */
+export interface RewritingStep extends Inverse {
+  /** What the step makes of what the recipe made so far. */
+  compose(image: Uint8Array, use: ComposeUse): Bytes;
+}
+
+/** A step that only puts something behind what the recipe made so far, which is not copied for that. */
+interface AppendingStep extends Inverse {
+  /** @param length of what the recipe made so far */
+  append(length: number, use: ComposeUse): readonly Uint8Array[];
+}
+
+export type RecipeStep = RewritingStep | AppendingStep;
 
 /** By the names of the steps. */
 export type RecipeSteps = Readonly<Record<string, RecipeStep>>;

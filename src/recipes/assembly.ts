@@ -8,20 +8,13 @@ import { joined, standsAt } from '../core/bytes.ts';
 import { digest } from '../core/checksums.ts';
 import { OwimgError } from '../core/errors.ts';
 import { byteCount, hexBytes, hexOffset, toBytes } from '../core/hex.ts';
-import { endMarks, padJffs2, usualBoundaries } from '../core/padjffs2.ts';
+import { endMarks, jffs2Padding, usualBoundaries } from '../core/padjffs2.ts';
 import { type DecomposeUse, type FlashPiece, type RecipeStep, type RecipeSteps, type StepUse, sizeWord } from '../core/recipe-step.ts';
 import { stepWords } from './shape.ts';
 
 const whole = ({ name, words }: Pick<StepUse, 'name' | 'words'>): string => [name, ...words].join(' ');
 
 const same = (image: Uint8Array): Uint8Array => image;
-
-const zeroFilled = (image: Uint8Array, length: number): Uint8Array => {
-  if (length <= image.length) return image;
-  const filled = new Uint8Array(length);
-  filled.set(image);
-  return filled;
-};
 
 const roundUp = (length: number, unit: number): number => Math.ceil(length / unit) * unit;
 
@@ -52,7 +45,7 @@ async function cutBefore(image: Uint8Array, use: DecomposeUse, what: string, fit
 
 /** What stands at the image's end is a part of its own. */
 const appended = (name: string, what: string, fits: (piece: FlashPiece) => boolean): RecipeStep => ({
-  compose: (image, use) => joined([image, use.part(name)]),
+  append: (_, use) => [use.part(name)],
   decompose: async (image, use) => {
     const start = await cutBefore(image, use, what, fits);
     await use.found(name, image.subarray(start), true);
@@ -60,32 +53,32 @@ const appended = (name: string, what: string, fits: (piece: FlashPiece) => boole
   },
 });
 
-function padRootfs(image: Uint8Array, { words, device }: StepUse): Uint8Array {
+function padRootfs(length: number, { words, device }: StepUse): Uint8Array[] {
   const at = words.indexOf('-x');
   const mark = words.includes('-J') ? endMarks['-J'] : words.includes('-j') ? endMarks['-j'] : endMarks.end;
   const { block } = device.sizes;
-  return padJffs2(image, block === undefined ? usualBoundaries : [block], at < 0 ? 0 : Number(words[at + 1]), mark);
+  return jffs2Padding(length, block === undefined ? usualBoundaries : [block], at < 0 ? 0 : Number(words[at + 1]), mark);
 }
 
 /** As if the root file system at the image's end stood at an erase block. */
 const rootfsPadding = (block: number): RecipeStep => ({
-  compose: (image, use) => padJffs2(image, [block], use.part('rootfs').length - image.length),
+  append: (length, use) => jffs2Padding(length, [block], use.part('rootfs').length - length),
   decompose: same,
 });
 
 /** @throws OwimgError `conversion-impossible` */
-function checkSize(image: Uint8Array, use: StepUse): Uint8Array {
+function checkSize(length: number, use: StepUse): Uint8Array[] {
   const [word] = use.words;
   const limit = word === undefined ? use.device.sizes.image : sizeWord(word, whole(use));
-  if (limit !== undefined && image.length > limit) {
-    const over = byteCount(image.length - limit);
+  if (limit !== undefined && length > limit) {
+    const over = byteCount(length - limit);
     throw new OwimgError(
       'conversion-impossible',
-      `The image would be too big for the device: ${byteCount(image.length)}, and the limit is ${byteCount(limit)}`,
+      `The image would be too big for the device: ${byteCount(length)}, and the limit is ${byteCount(limit)}`,
       `It is ${over} too big. Build or download one with fewer packages.`,
     );
   }
-  return image;
+  return [];
 }
 
 type Fill = (length: number, use: Pick<StepUse, 'name' | 'words'>) => number;
@@ -101,7 +94,7 @@ const fills: Readonly<Record<string, Fill>> = {
 };
 
 const filler = (fill: Fill): RecipeStep => ({
-  compose: (image, use) => zeroFilled(image, fill(image.length, use)),
+  append: (length, use) => [new Uint8Array(Math.max(0, fill(length, use) - length))],
   // Where a part ends is seen by the step that appended it. In front of everything there is no part.
   decompose: (image, { first }) => (first && image.every((byte) => byte === 0) ? image.subarray(0, 0) : image),
 });
@@ -123,10 +116,10 @@ export function filledUp(length: number, steps: readonly string[]): number {
 }
 
 /** Steps that change nothing of the image: checks, and work on other files. */
-const nothing: RecipeStep = { compose: same, decompose: same };
+const nothing: RecipeStep = { append: () => [], decompose: same };
 
 const kernel: RecipeStep = {
-  compose: (image, use) => joined([image, use.part('kernel')]),
+  append: (_, use) => [use.part('kernel')],
   decompose: async (image, use) => {
     if (!use.first) return appended('kernel', 'kernel', ({ role }) => role === 'kernel' || role === 'compressed').decompose(image, use);
     await use.found('kernel', image, true);
@@ -135,7 +128,7 @@ const kernel: RecipeStep = {
 };
 
 const text: RecipeStep = {
-  compose: (image, { words }) => joined([image, toBytes(words.join(' '))]),
+  append: (_, { words }) => [toBytes(words.join(' '))],
   decompose: (image, use) => {
     const expected = toBytes(use.words.join(' '));
     const start = image.length - expected.length;
@@ -166,7 +159,7 @@ const asDigits = (sum: Uint8Array): Uint8Array => toBytes(hexBytes(sum));
 
 /** Another image of the device, or its initramfs; a part of its own. */
 const imageAppended: RecipeStep = {
-  compose: (image, use) => joined([image, use.part(imagePart(use))]),
+  append: (_, use) => [use.part(imagePart(use))],
   decompose: async (image, use) => {
     const step = appended(imagePart(use), 'image', ({ role }) => role === 'kernel' || role === 'compressed');
     if (!use.first) return step.decompose(image, use);
@@ -204,9 +197,9 @@ export const assemblySteps: RecipeSteps = {
   'append-squashfs4-fakeroot': fakeRootfs,
   'append-uboot': appended('u-boot', 'boot loader', ({ role }) => role === 'unknown'),
   'watchguard-cksum': closingMd5(32, asDigits, ({ words: [salt = ''] }) => salt),
-  'check-size': { compose: checkSize, decompose: same },
+  'check-size': { append: checkSize, decompose: same },
   ...fillers,
-  'pad-rootfs': { compose: padRootfs, decompose: same },
+  'pad-rootfs': { append: padRootfs, decompose: same },
   'dir685-pad-rootfs': rootfsPadding(128 * 1024),
   'wrgg-pad-rootfs': rootfsPadding(64 * 1024),
   'ls-clean': nothing,

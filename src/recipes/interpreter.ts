@@ -2,7 +2,7 @@
  * Runs the recipes of OpenWrt's images, forwards and backwards: `compose` makes an image of its parts, step by step; `decompose`
  * undoes the steps from the last one to the first, and hands out the parts.
  */
-import { standsAt } from '../core/bytes.ts';
+import { joined, lengthOf, standsAt } from '../core/bytes.ts';
 import { OwimgError } from '../core/errors.ts';
 import type { AnyFormat } from '../core/format.ts';
 import { byteCount } from '../core/hex.ts';
@@ -214,7 +214,8 @@ export async function compose(
     used.add(name);
     return build[name];
   };
-  let image: Uint8Array = (recipe.shared === undefined ? undefined : parts.get(sharedPart)) ?? new Uint8Array();
+  const begin = recipe.shared === undefined ? undefined : parts.get(sharedPart);
+  let made: Uint8Array[] = begin === undefined ? [] : [begin];
   for (const { step, use } of plan(recipe, context)) {
     const composeUse: ComposeUse = {
       ...use,
@@ -232,7 +233,8 @@ export async function compose(
       build: value,
       filled: (word) => word.replaceAll('@REVISION@', () => value('revision')).replaceAll('@REVISION_NUMBER@', () => value('revision').split('-')[0] as string),
     };
-    image = await step.compose(image, composeUse);
+    if ('append' in step) made.push(...step.append(lengthOf(made), composeUse));
+    else made = [await step.compose(joined(made), composeUse)];
   }
-  return { image, used };
+  return { image: joined(made), used };
 }
