@@ -1,8 +1,9 @@
 /** Real images that others made and that lie beside the project. Skipped where they are missing. */
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
-import { inspect } from '../src/index.ts';
+import { describe, expect, test } from 'vitest';
+import { placeOf } from '../src/convert.ts';
+import { convert, inspect } from '../src/index.ts';
 
 const folder = fileURLToPath(new URL('../../shared/samples/', import.meta.url));
 
@@ -40,4 +41,26 @@ const samples: readonly (readonly [file: string, format: string, status: string]
 test.skipIf(!existsSync(folder)).each(samples)('%s is read as %s and is %s', async (file, format, status) => {
   const result = await inspect(new Uint8Array(readFileSync(folder + file)));
   expect([result.format, result.status]).toEqual([format, status]);
+});
+
+/** Pairs that others built in one go with an OpenWrt of their time: what was made otherwise then is named before anybody looks. */
+describe.skipIf(!existsSync(folder))('a real image converted is the other real one', () => {
+  const sysupgrade = 'owrt-ichensky-wr740n-v4-sysupgrade.bin';
+  const factory = 'owrt-ichensky-wr740n-v4-factory.bin';
+  test.each([
+    [sysupgrade, 'factory', factory],
+    [factory, 'sysupgrade', sysupgrade],
+  ] as const)('%s to %s: but for the places that the report names', async (given, to, other) => {
+    const bytes = new Uint8Array(readFileSync(folder + given));
+    const expected = new Uint8Array(readFileSync(folder + other));
+    const { image, differs, proof } = await convert(bytes, { device: 'tplink_tl-wr740n-v4', to });
+    expect(proof.verdict.outcome).toBe('installs');
+    // The one for sysupgrade is from before OpenWrt appended metadata.
+    expect(image.length).toBeGreaterThanOrEqual(expected.length);
+    const { root } = await inspect(expected);
+    const places = new Set([...expected.keys()].filter((offset) => image[offset] !== expected[offset]).map((offset) => placeOf(root, offset)));
+    expect(places.size).toBeGreaterThan(0);
+    const named = new Set(differs.map(({ what }) => what));
+    expect([...places].filter((place) => !named.has(place))).toEqual([]);
+  });
 });
