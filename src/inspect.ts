@@ -138,15 +138,18 @@ class Inspector {
   readonly #budget: Budget;
   readonly #deep: boolean;
   readonly identities: Identity[] = [];
+  /** The bytes of everything that does not lie in the file as such, by where it comes from. Only filled where they are asked for. */
+  readonly unpacked: Map<Source, Uint8Array> | undefined;
   readonly covered: (Range & { check: string })[] = [];
   /** What each layer said it is; not part of the layer, for only the outermost one's counts. */
   readonly kinds = new Map<Layer, Kind>();
 
-  constructor(formats: readonly AnyFormat[], budget: Budget, deep: boolean) {
+  constructor(formats: readonly AnyFormat[], budget: Budget, deep: boolean, unpacked?: Map<Source, Uint8Array>) {
     this.#formats = formats;
     this.#known = new Set(formats.map((format) => format.id));
     this.#budget = budget;
     this.#deep = deep;
+    this.unpacked = unpacked;
     const searched: Searched[][] = Array.from({ length: 256 }, () => []);
     for (const format of formats) {
       for (const { offset, bytes } of format.magics ?? []) {
@@ -277,6 +280,7 @@ class Inspector {
       const places = from.flatMap((range) => (range.offset === nowhere ? [range] : placesInFile(window.space, range)));
       const scattered = payload.gathered !== undefined && window.space.places !== null;
       source = { how: payload.unpacked === undefined ? 'gathered' : 'unpacked', by: elsewhere.by, from: from.filter(({ offset }) => offset !== nowhere) };
+      this.unpacked?.set(source, elsewhere.bytes);
       inner = { space: { bytes: elsewhere.bytes, places: scattered ? layOut(places) : null }, offset: 0, length: elsewhere.bytes.length };
     }
     const walk: Walk = {
@@ -680,12 +684,45 @@ export async function piecesOf(formats: readonly AnyFormat[], bytes: Uint8Array,
  * @param formats in the order in which they are asked: the most selective first
  * @param file all of it; a Buffer will do
  */
-export async function inspectWith(formats: readonly AnyFormat[], file: Uint8Array, options: InspectOptions = {}): Promise<Inspection> {
+export function inspectWith(formats: readonly AnyFormat[], file: Uint8Array, options: InspectOptions = {}): Promise<Inspection> {
+  return read(formats, file, options);
+}
+
+/** An image that was read, and the bytes of each of its layers. */
+export interface Opened {
+  readonly inspection: Inspection;
+  /** All bytes of a layer of `inspection`: a piece of the file, or of what was unpacked or gathered from it. */
+  bytesOf(layer: Layer): Uint8Array;
+}
+
+/**
+ * Reads an image as {@link inspectWith} does, and keeps what was unpacked and gathered on the way: for whoever wants the layers themselves.
+ *
+ * @param file all of it; a Buffer will do
+ */
+export async function openWith(formats: readonly AnyFormat[], file: Uint8Array, options: InspectOptions = {}): Promise<Opened> {
+  const unpacked = new Map<Source, Uint8Array>();
+  const inspection = await read(formats, file, options, unpacked);
+  const spaces = new Map<Layer, Uint8Array>();
+  // A layer without a source lies in the bytes that its parent lies in.
+  const enter = (layer: Layer, around: Uint8Array): void => {
+    const space = (layer.source === undefined ? undefined : unpacked.get(layer.source)) ?? around;
+    spaces.set(layer, space);
+    for (const child of layer.children) enter(child, space);
+  };
+  enter(inspection.root, new Uint8Array(file.buffer, file.byteOffset, file.byteLength));
+  return {
+    inspection,
+    bytesOf: (layer) => (spaces.get(layer) as Uint8Array).subarray(layer.offset, layer.offset + layer.length),
+  };
+}
+
+async function read(formats: readonly AnyFormat[], file: Uint8Array, options: InspectOptions, unpacked?: Map<Source, Uint8Array>): Promise<Inspection> {
   // Node's Buffer is an Uint8Array whose slice() copies nothing: a format would write into the caller's bytes.
   const bytes = new Uint8Array(file.buffer, file.byteOffset, file.byteLength);
   const budget = new Budget({ ...defaultLimits, ...options.limits });
   const byId = new Map(formats.map((format) => [format.id, format]));
-  const inspector = new Inspector(formats, budget, options.deep === true);
+  const inspector = new Inspector(formats, budget, options.deep === true, unpacked);
   const walk: Walk = { depth: 0, path: '', label: '', unexplained: 'unknown', content: 'slice', outer: true, findings: [] };
   const window: Window = { space: { bytes, places: layOut([{ offset: 0, length: bytes.length }]) }, offset: 0, length: bytes.length };
   const [piece] = await inspector.file(window, walk);
