@@ -10,7 +10,8 @@ import { allLayers } from './core/layers.ts';
 import type { BuildValue, PartName } from './core/recipe-step.ts';
 import type { Finding, Inspection, Layer, Range } from './core/types.ts';
 import type { Device, DeviceImage, ImageRole } from './devices/facts.ts';
-import { inspectWith } from './inspect.ts';
+import { inspectWith, openWith } from './inspect.ts';
+import { memberOf } from './members.ts';
 import { type Composed, compose, decompose, missingSteps, type Parts, type Recipe, type RecipeContext, sharedSteps } from './recipes/interpreter.ts';
 import { stockVerdict } from './routes/stock.ts';
 import { byFit, type Context, type Fit, Subject } from './routes/subject.ts';
@@ -28,6 +29,8 @@ export interface ConvertRequest {
   readonly image?: string | undefined;
   /** The file's name, without folders. */
   readonly name?: string | undefined;
+  /** Which file of an archive that holds several. */
+  readonly member?: string | undefined;
   /** Parts that the image lacks, or that are to stand in place of its own. */
   readonly parts?: ReadonlyMap<PartName, Uint8Array> | undefined;
   /** What differs from build to build, where it is not to be taken from the image. */
@@ -54,6 +57,8 @@ export interface UsedValue {
 }
 
 export interface Conversion {
+  /** Its name in the archive that was given. */
+  readonly member?: string;
   /** Of the image that was given. */
   readonly inspection: Inspection;
   readonly device: Device;
@@ -250,6 +255,14 @@ function deviceOf(inspection: Inspection, length: number, context: Context, { de
   throw new OwimgError('device-ambiguous', `The file names several devices: ${names.join(', ')}${more}`, 'Say which one it is for with --device NAME.');
 }
 
+/** Some devices' images are packed as a whole, or are archives: those are no archives with an image in them. */
+function isOwnImage(inspection: Inspection, length: number, context: Context, request: ConvertRequest): boolean {
+  const devices = request.device === undefined ? checkWith(inspection, length, context, {}).candidates : [request.device];
+  return devices.some((device) =>
+    new Subject(inspection, length, undefined, device, {}, context).fits.some(({ answer, match }) => answer !== 'no' && match.agreements > 0),
+  );
+}
+
 /**
  * Makes the image that is wanted; {@link proveConversion} is owed before anybody gets it.
  *
@@ -259,7 +272,15 @@ function deviceOf(inspection: Inspection, length: number, context: Context, { de
  */
 export async function convertWith(bytes: Uint8Array, formats: readonly AnyFormat[], context: Context, request: ConvertRequest): Promise<Conversion> {
   const name = request.name === undefined ? {} : { name: request.name };
-  let inspection = await inspectWith(formats, bytes, name);
+  const opened = await openWith(formats, bytes, name);
+  let { inspection } = opened;
+  const packed = memberOf(opened, formats, request.member);
+  if (packed !== undefined && (request.member !== undefined || !isOwnImage(inspection, bytes.length, context, request))) {
+    const { member: _, ...rest } = request;
+    const inside = packed.name?.split('/').at(-1) ?? request.name?.replace(/\.(gz|xz)$/, '');
+    const conversion = await convertWith(packed.bytes, formats, context, { ...rest, name: inside });
+    return packed.name === undefined ? conversion : { ...conversion, member: packed.name };
+  }
   // Without metadata the device tree inside of the kernel is the one witness of what it is for.
   if (!inspection.root.children.some(({ format }) => format === 'fwtool')) inspection = await inspectWith(formats, bytes, { ...name, deep: true });
   const device = deviceOf(inspection, bytes.length, context, request);

@@ -1,13 +1,16 @@
 /** `owimg to-factory` and `owimg to-sysupgrade` as people and scripts call them. */
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import schema from '../docs/schema/convert.schema.json' with { type: 'json' };
 import { owimg } from './support/console.ts';
 import { loadImage } from './support/images.ts';
+import { installed } from './support/tools.ts';
 
 const profile = 'netgear_ex6120';
 const prefix = `openwrt-ramips-mt7620-${profile}-squashfs-`;
@@ -215,5 +218,30 @@ describe('owimg to-sysupgrade', () => {
     expect(status).toBe(1);
     expect(err).toContain('would be no good by sysupgrade');
     expect(readdirSync(folder).sort()).toEqual(['metadata.json', `${prefix}factory.chk`]);
+  });
+});
+
+describe('an image in an archive', () => {
+  const gzip = (bytes: Uint8Array): Uint8Array => new Uint8Array(gzipSync(bytes));
+
+  test('gzipped: taken out, and the result is named after it', async () => {
+    rmSync(given);
+    writeFileSync(`${given}.gz`, gzip(sysupgrade));
+    expect((await owimg(['to-factory', `${given}.gz`])).status).toBe(0);
+    expect(sha256(read(made))).toBe(sha256(factory));
+  });
+
+  test.skipIf(!installed('zip'))('several in one: the choice is asked for, and taken', async () => {
+    writeFileSync(join(folder, 'other-sysupgrade.bin'), sysupgrade);
+    execFileSync('zip', ['-q', 'both.zip', `${prefix}sysupgrade.bin`, 'other-sysupgrade.bin'], { cwd: folder });
+    const both = join(folder, 'both.zip');
+    const asked = await owimg(['to-factory', both]);
+    expect(asked.status).toBe(2);
+    expect(asked.err).toContain(`holds 2 firmware files: ${prefix}sysupgrade.bin, other-sysupgrade.bin`);
+    const missing = await owimg(['to-factory', both, '--member', 'third.bin']);
+    expect([missing.status, missing.err]).toEqual([2, expect.stringContaining('no firmware file that is called "third.bin"')]);
+    const { status, out } = await owimg(['to-factory', both, '--member', 'other-sysupgrade.bin', '--json']);
+    expect([status, JSON.parse(out).member]).toEqual([0, 'other-sysupgrade.bin']);
+    expect(sha256(read(join(folder, 'other-factory.chk')))).toBe(sha256(factory));
   });
 });

@@ -18,6 +18,7 @@ interface ConvertFlags {
   readonly device?: string | undefined;
   readonly output?: string | undefined;
   readonly image?: string | undefined;
+  readonly member?: string | undefined;
   readonly revision?: string | undefined;
   readonly release?: string | undefined;
   readonly metadata?: string | undefined;
@@ -53,9 +54,9 @@ function environmentEpoch(): string | undefined {
 }
 
 /** Where the result goes without `-o`: beside the file, under the name that OpenWrt gives it. */
-function outputPath(path: string, { from, to, device }: Pick<Conversion, 'from' | 'to' | 'device'>): string {
+function outputPath(path: string, { from, to, device, member }: Conversion): string {
   if (path === '-') throw new OwimgError('bad-usage', 'Cannot choose a name for what is made from standard input', 'Name the output with -o FILE.');
-  const name = basename(path);
+  const name = basename(member ?? path).replace(/\.(gz|xz)$/, '');
   if (name.endsWith(from.name)) return join(dirname(path), `${name.slice(0, -from.name.length)}${to.name}`);
   return join(dirname(path), `${device.profile}-${to.name}`);
 }
@@ -101,10 +102,10 @@ async function convertFile(to: Direction, path: string, flags: ConvertFlags, io:
   const name = path === '-' ? undefined : basename(path);
   const device = flags.device === undefined ? undefined : (await import('../devices/lookup.ts')).requireDevice(facts, flags.device);
   progress.step('converting');
-  const { revision, release, image } = flags;
+  const { revision, release, image, member } = flags;
   const build = { ...(revision === undefined ? {} : { revision }), ...(release === undefined ? {} : { version: release }) };
   const accept = new Set(flags.accept);
-  const options = { device, to, image, name, parts, build, epoch: environmentEpoch(), accept };
+  const options = { device, to, image, member, name, parts, build, epoch: environmentEpoch(), accept };
   const conversion = await convertWith(bytes, formats, context, options);
   const output = flags.output ?? outputPath(path, conversion);
   const sha256 = createHash('sha256').update(conversion.image).digest('hex');
@@ -161,6 +162,7 @@ export function addConvert(program: Command, io: Console, done: (status: number)
       .option('-d, --device <name>', 'the device that it is for: profile, board name or title')
       .option('-o, --output <file>', 'where the result goes; "-" is standard output')
       .option('--image <name>', 'which of the images that OpenWrt builds: factory-eu.bin')
+      .option('--member <name>', 'which file of an archive that holds several')
       .option('--revision <text>', 'revision of the build, where the image does not tell: r12345-abcdef')
       .option('--release <text>', 'version of the build, where the image does not tell: 24.10.0')
       .option('--metadata <file>', 'the JSON to append, in place of what the facts give')

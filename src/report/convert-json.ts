@@ -27,12 +27,13 @@ const imageJson = ({ name, role, fs, steps }: DeviceImage): object => ({ name, r
 
 /** The object for one file. */
 export function convertJson({ file, output, conversion, proof, published }: ConvertedFile, tool: Tool): object {
-  const { device, from, to, parts, values, differs, lost } = conversion;
+  const { device, from, to, parts, values, differs, lost, member } = conversion;
   const { format, kind, status, findings } = proof.inspection;
   return {
     schemaVersion,
     tool,
     file,
+    ...(member === undefined ? {} : { member }),
     output,
     device: { profile: device.profile, boards: device.boards, title: device.title, target: device.target },
     from: imageJson(from),

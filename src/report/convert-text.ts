@@ -147,12 +147,12 @@ export function renderConvertText(converted: ConvertedFile, options: TextOptions
   const { columns } = options;
   const paint = painter(options.colour);
   const roles = new Map(formats.map(({ id, role }) => [id, role]));
-  const { inspection, device, from, to, parts, values } = conversion;
+  const { inspection, device, from, to, parts, values, member } = conversion;
   const name = harmless(file.path === '-' ? 'standard input' : file.path);
   const list = (texts: readonly string[]): string => texts.map((text) => wrap(text, columns, '  ')).join('\n');
   const partWords = parts.map(({ name: part, length }) => `${part === sharedPart ? 'what both recipes begin with' : part} ${byteCount(length)}`).join(', ');
   const sections = [
-    wrap(`${name}: ${from.name} of ${device.title}, made into ${to.name}`, columns),
+    wrap(`${name}${member === undefined ? '' : ` (${harmless(member)})`}: ${from.name} of ${device.title}, made into ${to.name}`, columns),
     `${paint('bold', 'Layout')}\n${layouts(inspection.root, proof.inspection.root, roles, columns, paint)}`,
     `${paint('bold', 'Made of')}\n${list([partWords, `by OpenWrt's recipe: ${to.steps.join(' | ')}`])}`,
     ...(values.length === 0 ? [] : [`${paint('bold', 'Values of the build')}\n${list(values.map(valueText))}`]),
