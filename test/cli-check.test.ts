@@ -1,8 +1,14 @@
 /** `owimg check` as people and scripts call it. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, test } from 'vitest';
 import schema from '../docs/schema/check.schema.json' with { type: 'json' };
 import { owimg } from './support/console.ts';
+import { loadImage } from './support/images.ts';
+import { installed } from './support/tools.ts';
 
 const factory = 'fixtures/tplink-safeloader/sound-archer-c7-v5.bin';
 const unnamed = 'fixtures/uimage/sound-lzma.bin';
@@ -103,5 +109,23 @@ describe('owimg check', () => {
         .split('\n')
         .map((line) => 'error' in JSON.parse(line)),
     ).toEqual([false, true, false]);
+  });
+
+  test.skipIf(!installed('zip'))('of an archive with several images one is chosen, and judged by itself', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'owimg-check-'));
+    try {
+      writeFileSync(join(folder, 'fw-factory.chk'), loadImage('netgear_ex6120-factory.chk'));
+      writeFileSync(join(folder, 'fw-sysupgrade.bin'), loadImage('netgear_ex6120-sysupgrade.bin'));
+      execFileSync('zip', ['-q', 'both.zip', 'fw-factory.chk', 'fw-sysupgrade.bin'], { cwd: folder });
+      const both = join(folder, 'both.zip');
+      const asked = await owimg(['check', both]);
+      expect([asked.status, asked.err]).toEqual([2, expect.stringContaining('holds 2 firmware files: fw-factory.chk, fw-sysupgrade.bin')]);
+      const { status, out } = await owimg(['check', both, '--member', 'fw-sysupgrade.bin', '--json']);
+      const { member, kind, device } = JSON.parse(out);
+      expect([status, member, kind, device.profile]).toEqual([0, 'fw-sysupgrade.bin', 'sysupgrade', 'netgear_ex6120']);
+      expect((await owimg(['check', both, '--member', 'third.bin'])).status).toBe(2);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });

@@ -4,10 +4,11 @@ import { basename } from 'node:path';
 import { type Command, Option } from '@commander-js/extra-typings';
 import { OwimgError } from '../core/errors.ts';
 import { byteCount } from '../core/hex.ts';
-import type { Inspection } from '../core/types.ts';
 import type { Device } from '../devices/facts.ts';
-import { inspect } from '../index.ts';
+import { formats, inspect } from '../index.ts';
+import { openWith } from '../inspect.ts';
 import { readFile } from '../io/read-file.ts';
+import { memberOf } from '../members.ts';
 import type { CheckResult } from '../report/check-json.ts';
 import { type CiFile, checkedFile } from '../report/ci.ts';
 import { checkExitCode, exitCode, worstCode } from '../report/exit-code.ts';
@@ -26,6 +27,7 @@ interface CheckFlags {
   readonly compat?: string | undefined;
   readonly from?: string | undefined;
   readonly signedOnly?: true | undefined;
+  readonly member?: string | undefined;
   readonly region?: string | undefined;
   readonly stock?: string | undefined;
   readonly format?: OutputFormat | undefined;
@@ -38,30 +40,26 @@ interface Asked {
   readonly context: Context;
   readonly device: Device | undefined;
   readonly running: Running;
+  /** Which file of an archive. */
+  readonly member: string | undefined;
 }
 
-/** The firmware files in an archive that holds more than one; a verdict is for one. */
-function severalMembers({ kind, root }: Inspection): string[] {
-  const members = kind === 'archive' ? root.children.filter(({ format }) => format !== 'unknown').map(({ label, format }) => label ?? format) : [];
-  return members.length > 1 ? members : [];
-}
-
-async function checkFile(path: string, { context, device, running }: Asked, progress: Progress): Promise<CheckResult> {
+async function checkFile(path: string, { context, device, running, member }: Asked, progress: Progress): Promise<CheckResult> {
   try {
     const { bytes } = await readFile(path);
     progress.step(`checking ${path} (${byteCount(bytes.length)})`);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     // The device tree inside of the kernel is the one witness that metadata cannot talk over.
-    const inspection = await inspect(bytes, path === '-' ? { deep: true } : { deep: true, name: path });
-    const name = path === '-' ? undefined : basename(path);
-    const members = severalMembers(inspection);
-    if (members.length > 0) {
-      const message = `"${path}" holds ${members.length} firmware files: ${members.join(', ')}`;
-      throw new OwimgError('member-needed', message, 'Unpack it, and check the one that you want to flash.');
-    }
+    const opened = await openWith(formats, bytes, path === '-' ? { deep: true } : { deep: true, name: path });
+    // What is packed alone is judged as it is: that is how it would be flashed.
+    const chosen = opened.inspection.kind === 'archive' || member !== undefined ? memberOf(opened, formats, member) : undefined;
+    const image = member === undefined ? undefined : chosen;
+    const inspection =
+      image === undefined ? opened.inspection : await inspect(image.bytes, { deep: true, ...(image.name === undefined ? {} : { name: image.name }) });
+    const name = image?.name === undefined ? (path === '-' ? undefined : basename(path)) : basename(image.name);
     const { checkWith } = await import('../check.ts');
-    const checked = checkWith(inspection, bytes.length, context, { device, running, name });
-    return { file: { path, size: bytes.length, sha256 }, inspection, checked };
+    const checked = checkWith(inspection, (image?.bytes ?? bytes).length, context, { device, running, name });
+    return { file: { path, size: bytes.length, sha256 }, ...(image?.name === undefined ? {} : { member: image.name }), inspection, checked };
   } catch (error) {
     if (!(error instanceof OwimgError)) throw error;
     const { code, message, hint } = error;
@@ -82,8 +80,7 @@ async function run(paths: readonly string[], flags: CheckFlags, io: Console): Pr
   if (flags.stock !== undefined && !/^v?\d+(\.\d+)*/i.test(flags.stock)) {
     throw new OwimgError('bad-usage', `Cannot use "${flags.stock}" as a version of vendor firmware: expected numbers, as 1.1.01`);
   }
-  const [{ formats }, { checkContext }, { loadDeviceFacts }, { checkJson }] = await Promise.all([
-    import('../../formats/index.ts'),
+  const [{ checkContext }, { loadDeviceFacts }, { checkJson }] = await Promise.all([
     import('../check.ts'),
     import('../devices/load.ts'),
     import('../report/check-json.ts'),
@@ -98,7 +95,7 @@ async function run(paths: readonly string[], flags: CheckFlags, io: Console): Pr
   const codes: number[] = [];
   for (const [index, path] of paths.entries()) {
     progress.step(paths.length > 1 ? `reading ${path} (${index + 1} of ${paths.length})` : `reading ${path}`);
-    const result = await checkFile(path, { context, device, running }, progress);
+    const result = await checkFile(path, { context, device, running, member: flags.member }, progress);
     progress.clear();
     if (wanted.format === 'json') results.push(result);
     if (forCi) files.push(checkedFile(result, flags.route));
@@ -129,6 +126,7 @@ export function addCheck(program: Command, io: Console, done: (status: number) =
     .addOption(new Option('-r, --route <route>', 'only this way of flashing, and exit by it').choices(routes))
     .option('--compat <x.y>', 'compat version of the running system')
     .option('--from <board>', 'what the running system calls itself')
+    .option('--member <name>', 'which file of an archive that holds several')
     .option('--signed-only', 'the running system takes signed images only')
     .option('--region <xx>', 'the region that the device was sold for: EU, US')
     .option('--stock <version>', 'version of the vendor firmware on the device')

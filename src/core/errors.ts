@@ -5,7 +5,7 @@ export const errorKinds = {
   'bad-usage': { exit: 2, hint: 'See owimg --help.', why: 'The command line was not understood, so nothing was read or done.' },
   'member-needed': {
     exit: 2,
-    hint: 'Unpack the archive, and take one of them.',
+    hint: 'Choose one with --member NAME.',
     why: 'An archive holds several firmware files, and owimg does not guess which one is meant.',
   },
   'device-ambiguous': { exit: 2, hint: 'Name one of them: owimg devices lists them.', why: 'Several devices fit the name, and they take different images.' },

@@ -6,6 +6,8 @@ import { type InspectedFile, schemaVersion, type Tool, type UnreadFile } from '.
 
 export interface CheckedImage {
   readonly file: InspectedFile;
+  /** The file in the archive that was asked for. */
+  readonly member?: string;
   readonly inspection: Inspection;
   readonly checked: Checked;
 }
@@ -18,10 +20,12 @@ const deviceJson = ({ profile, boards, title, target }: Device): object => ({ pr
 export function checkJson(result: CheckResult, tool: Tool): object {
   const head = { schemaVersion, tool, file: result.file };
   if ('error' in result) return { ...head, error: result.error };
+  const { member } = result;
   const { root: _, ...inspection } = result.inspection;
   const { device, candidates, verdicts, validation } = result.checked;
   return {
     ...head,
+    ...(member === undefined ? {} : { member }),
     ...inspection,
     device: device === null ? null : deviceJson(device),
     candidates: candidates.map(({ profile }) => profile),

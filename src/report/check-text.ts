@@ -76,10 +76,10 @@ function candidatesText({ candidates }: Checked, { identities }: Inspection, opt
 }
 
 /** The report on one file. */
-export function renderCheckText({ file, inspection, checked }: CheckedImage, options: TextOptions, route?: Route): string {
+export function renderCheckText({ file, member, inspection, checked }: CheckedImage, options: TextOptions, route?: Route): string {
   const paint = painter(options.colour);
   const checks = countChecks(inspection.root);
-  const name = harmless(file.path === '-' ? 'standard input' : file.path);
+  const name = harmless(`${file.path === '-' ? 'standard input' : file.path}${member === undefined ? '' : ` (${member})`}`);
   const sections = [wrap(`${name}: ${whatItIs(inspection)}${statusSentence(inspection, checks)}`, options.columns)];
   const first = route ?? mainRoute(inspection.kind);
   if (checked.verdicts.length === 0) sections.push(candidatesText(checked, inspection, options));
