@@ -30,7 +30,6 @@ import {
   ecHeader,
   ecMagic,
   eofText,
-  firstInternalVolume,
   fixed,
   flagAutoresize,
   flagSkipCheck,
@@ -53,6 +52,9 @@ import { rootVolumesFor, ubinizeCommand } from '../src/core/ubinize-script.ts';
 
 const coveredByHeader = headerLength - 4;
 const coveredByRecord = tableRecord.length - 4;
+/** Volume ids from here on are UBI's own: the table, and above it the fastmap. */
+const firstInternalVolume = tableVolume;
+
 const typeNames: Readonly<Record<number, string>> = { [dynamic]: 'dynamic', [fixed]: 'static' };
 
 /** How many neighbouring erase blocks may be unreadable before that counts as the end of the image. */
@@ -768,9 +770,11 @@ function composeUbi(made: Uint8Array, use: ComposeUse): Uint8Array {
 /** What the volumes hold of what the recipe made so far; the parts are handed out. */
 async function decomposeUbi(image: Uint8Array, use: DecomposeUse): Promise<Uint8Array> {
   const command = ubinizeCommand(use);
-  const input = await readUbi(image, defaultLimits).input?.();
+  const reading = readUbi(image, defaultLimits);
+  const input = await reading.input?.();
   if (input === undefined) {
-    throw impossible(use, 'its UBI image is not one that ubinize writes, but perhaps a copy of flash memory that was in use');
+    const why = reading.findings[0]?.message ?? 'Perhaps it is a copy of flash memory that was in use.';
+    throw impossible(use, `its UBI image is not one that ubinize writes. ${why}`);
   }
   const found = new Map(input.volumes.map((volume) => [volume.name, volume]));
   const root = found.get('rootfs');

@@ -62,9 +62,8 @@ export const vidMagic = 0x55424921; // "UBI!"
 export const headerLength = ecHeader.length;
 export const eofText = 'EOF';
 
-/** Volume ids from here on are UBI's own: the table, and above it the fastmap. */
-export const firstInternalVolume = 0x7fffefff;
-export const tableVolume = firstInternalVolume;
+/** The volume whose content is the volume table. */
+export const tableVolume = 0x7fffefff;
 export const tableCopies = 2;
 export const mostVolumes = 128;
 export const longestName = 127;

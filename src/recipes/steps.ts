@@ -151,6 +151,8 @@ export const layerSteps: Readonly<Record<string, LayerStep>> = {
   'netgear-dni': identified(
     image('netgear-dni', (use) => ({ device: optionWord(use.command('mkdniimg'), '-B'), hd_id: optionWord(use.command('mkdniimg'), '-H') })),
   ),
+  'qsdk-ipq-factory-nand': image('fit'),
+  'qsdk-ipq-factory-nor': { format: 'fit', takes: 'kernel-and-rootfs', parts: true },
   seama: image('seama'),
   'senao-tar-gz': { format: 'gzip', takes: 'nothing' },
   'seama-seal': identified(image('seama', (use) => ({ meta: [`signature=${variable(use, 'SEAMA_SIGNATURE')}`] }))),
