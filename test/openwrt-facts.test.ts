@@ -160,6 +160,9 @@ describe('readBoards()', () => {
   const board = `{
 		.id     = "R1", // the "first"
 		.vendor = "",
+		.soft_ver = SOFT_VER_TEXT("soft_ver:1.0.0 (a, b)\\n"),
+		.soft_ver_compat_level = 2,
+		.part_trail = PART_TRAIL_NONE,
 		.support_list =
 			"SupportList:\\r\\n" /* "not this" */
 			"R1(Acme|UN):1.0, {x}\\r\\n",
@@ -169,22 +172,61 @@ describe('readBoards()', () => {
 			{"firmware", 131072, 0xf00000},
 			{NULL, 0, 0}
 		},
-		.partition_names = { .os_image = "kernel" },
+		.partition_names = { .os_image = "kernel", .support_list = "list" },
+		.partition_names.soft_ver = "version@1",
+		.first_sysupgrade_partition = "kernel",
+		.last_sysupgrade_partition = "file-system"
 	},`;
-  const table = (inside: string): string => `int x;\nstatic struct device_info boards[] = {\n\t${inside}\n\t{}\n};\nint y;\n`;
+  const plain = '{ .id = "R2", .support_list = "a", .partitions = { {"p", 1, 2} }, .first_sysupgrade_partition = "p", .last_sysupgrade_partition = "p" },';
+  const extra = `if (strcasecmp(info->id, "r2") == 0 ||
+		strcasecmp(info->id, "R9") == 0) {
+		const uint8_t extra_para[2] = {0x01, 0x00};
+		parts[5] = make_extra_para(info, extra_para, sizeof(extra_para));
+	}`;
+  const table = (inside: string): string => `int x;\nstatic struct device_info boards[] = {\n\t${inside}\n\t{}\n};\nint y;\n${extra}\n`;
 
-  test('readBoards() reads ids, joined support lists and partitions, and no comments', () => {
-    expect(readBoards(table(`${board}\n{ .id = "R2", .support_list = "a", .partitions = { {"p", 1, 2} } },`))).toEqual([
+  test('readBoards() reads all fields of a board, and no comments; what is not given is as C leaves it', () => {
+    expect(readBoards(table(`${board}\n${plain}`))).toEqual([
       {
         id: 'R1',
+        vendor: '',
         support_list: 'SupportList:\r\nR1(Acme|UN):1.0, {x}\r\n',
+        part_trail: 'none',
+        soft_ver: { kind: 'text', text: 'soft_ver:1.0.0 (a, b)\n' },
+        soft_ver_compat_level: 2,
+        first_sysupgrade_partition: 'kernel',
+        last_sysupgrade_partition: 'file-system',
+        partition_names: { os_image: 'kernel', support_list: 'list', soft_ver: 'version@1' },
+        extra_para: null,
         partitions: [
           { name: 'fs-uboot', base: 0, size: 0x20000 },
           { name: 'firmware', base: 0x20000, size: 0xf00000 },
         ],
       },
-      { id: 'R2', support_list: 'a', partitions: [{ name: 'p', base: 1, size: 2 }] },
+      {
+        id: 'R2',
+        vendor: null,
+        support_list: 'a',
+        part_trail: 0,
+        soft_ver: { kind: 'numeric', num: [0, 0, 0] },
+        soft_ver_compat_level: 0,
+        partitions: [{ name: 'p', base: 1, size: 2 }],
+        first_sysupgrade_partition: 'p',
+        last_sysupgrade_partition: 'p',
+        partition_names: {},
+        extra_para: [1, 0],
+      },
     ]);
+  });
+
+  test.each([
+    ['.soft_ver = SOFT_VER_DEFAULT,', { soft_ver: { kind: 'numeric', num: [0, 0, 0] } }],
+    ['.soft_ver = SOFT_VER_NUMERIC(3, 0, 12),', { soft_ver: { kind: 'numeric', num: [3, 0, 12] } }],
+    ['.part_trail = 0xff,', { part_trail: 255 }],
+    ['.part_trail = PART_TRAIL_FF,', { part_trail: 255 }],
+    ['.vendor = "a\\r\\n"\n"b",', { vendor: 'a\r\nb' }],
+  ])('readBoards() reads %s', (field, expected) => {
+    expect(readBoards(table(plain.replace('.support_list', `${field} .support_list`)))[0]).toMatchObject(expected);
   });
 
   test('readBoards() refuses what it does not understand', () => {
@@ -193,5 +235,13 @@ describe('readBoards()', () => {
     expect(() => readBoards(table(board.replace('.support_list', '.list')))).toThrow('A board without id, support list or partitions');
     expect(() => readBoards(table(board.replace('1.0,', '1.0\\\\x41,')))).not.toThrow();
     expect(() => readBoards(table(board.replace('1.0,', '1.0\\x41,')))).toThrow('The escape \\x in');
+    expect(() => readBoards(table(board.replace('SOFT_VER_TEXT', 'SOFT_VER_DATE')))).toThrow('Board R1: its .soft_ver is none of');
+    expect(() => readBoards(table(board.replace('PART_TRAIL_NONE', 'PART_TRAIL_AA')))).toThrow(
+      'Board R1: expected a number as .part_trail, found PART_TRAIL_AA',
+    );
+    expect(() => readBoards(table(board.replace('.os_image', '.kernel')))).toThrow('Board R1: .partition_names.kernel is not known');
+    expect(() => readBoards(table(board.replace('.last_sysupgrade', '.final_sysupgrade')))).toThrow('Board R1: expected its first and its last partition');
+    expect(() => readBoards(table(board).replace('const uint8_t extra_para[2] = {0x01, 0x00};', ''))).toThrow('fills extra-para in a new way');
+    expect(() => readBoards(table(board).replaceAll('strcasecmp', 'is_board'))).toThrow('Expected bytes of extra-para and the boards');
   });
 });
