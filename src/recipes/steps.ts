@@ -152,6 +152,12 @@ export const layerSteps: Readonly<Record<string, LayerStep>> = {
     image('netgear-dni', (use) => ({ device: optionWord(use.command('mkdniimg'), '-B'), hd_id: optionWord(use.command('mkdniimg'), '-H') })),
   ),
   seama: image('seama'),
+  'senao-header': identified(
+    image('senao', (use) => ({
+      vendorId: optionWord(use.command('mksenaofw'), '-r'),
+      productId: optionWord(use.command('mksenaofw'), '-p'),
+    })),
+  ),
   'senao-tar-gz': { format: 'gzip', takes: 'nothing' },
   'seama-seal': identified(image('seama', (use) => ({ meta: [`signature=${variable(use, 'SEAMA_SIGNATURE')}`] }))),
   'sysupgrade-tar': { format: 'sysupgrade-tar', takes: 'kernel-and-rootfs', parts: true },
