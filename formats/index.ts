@@ -31,6 +31,7 @@ import { netgearChk } from './netgear-chk.ts';
 import { netgearDni } from './netgear-dni.ts';
 import { safeloaderRecord } from './safeloader-record.ts';
 import { seama } from './seama.ts';
+import { senao } from './senao.ts';
 import { squashfs } from './squashfs.ts';
 import { sysupgradeTar } from './sysupgrade-tar.ts';
 import { tar } from './tar.ts';
@@ -85,6 +86,7 @@ export const formats: readonly AnyFormat[] = [
   ext4,
   fat,
   mbr,
+  senao,
   tplinkV1,
   tplinkV2,
   jffs2,

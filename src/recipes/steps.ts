@@ -154,6 +154,12 @@ export const layerSteps: Readonly<Record<string, LayerStep>> = {
   'qsdk-ipq-factory-nand': image('fit'),
   'qsdk-ipq-factory-nor': { format: 'fit', takes: 'kernel-and-rootfs', parts: true },
   seama: image('seama'),
+  'senao-header': identified(
+    image('senao', (use) => ({
+      vendorId: optionWord(use.command('mksenaofw'), '-r'),
+      productId: optionWord(use.command('mksenaofw'), '-p'),
+    })),
+  ),
   'senao-tar-gz': { format: 'gzip', takes: 'nothing' },
   'seama-seal': identified(image('seama', (use) => ({ meta: [`signature=${variable(use, 'SEAMA_SIGNATURE')}`] }))),
   'sysupgrade-tar': { format: 'sysupgrade-tar', takes: 'kernel-and-rootfs', parts: true },
