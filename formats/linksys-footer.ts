@@ -14,6 +14,7 @@ import { type Format, type Reading, region } from '../src/core/format.ts';
 import { fromHexText, hexText, toBytes } from '../src/core/hex.ts';
 import { rawText, struct, text } from '../src/core/struct.ts';
 import { fillerBehind, findTrailer, textChecksum, truncatedTrailer } from '../src/core/trailer.ts';
+import { flagKey, textKey, wrapping } from '../src/core/wrap.ts';
 
 const footer = struct('big', {
   magic: rawText(9),
@@ -28,6 +29,8 @@ const magic = toBytes('.LINKSYS.');
 const length = 256;
 const reservedLength = length - footer.length;
 const lineFeed = 0x0a;
+/** What OpenWrt writes behind the checksum. */
+const usualTail = `${'0'.padEnd(8)}K0000000F0246434`;
 
 export interface LinksysFooterInput {
   /** All bytes in front of the footer. */
@@ -79,6 +82,17 @@ export const linksysFooter: Format<LinksysFooterInput> = {
   ],
   limitations: ['The checksum does not cover the footer itself, so a damaged device name is not noticed.'],
 
+  wrap: wrapping(
+    'image',
+    {
+      type: textKey('device, which the web page compares: EA4500V3', footer.at.type.length),
+      version: textKey('eight characters that nobody checks', footer.at.version.length, { initial: '01000409' }),
+      tail: textKey('what stands behind the checksum', footer.at.tail.length, { initial: usualTail }),
+      lineFeed: flagKey("a line feed behind the footer, as OpenWrt's first script wrote it"),
+    },
+    (image, values): LinksysFooterInput => ({ ...values, image }),
+  ),
+
   detect: () => 'no',
 
   locate,
@@ -122,7 +136,7 @@ export const linksysFooter: Format<LinksysFooterInput> = {
   },
 
   /** The footer alone; its checksum covers `image`. */
-  build({ image, type, version = '01000409', tail = `${'0'.padEnd(8)}K0000000F0246434`, reserved = new Uint8Array(reservedLength), lineFeed: ended = false }) {
+  build({ image, type, version = '01000409', tail = usualTail, reserved = new Uint8Array(reservedLength), lineFeed: ended = false }) {
     if (reserved.length !== reservedLength) {
       throw new OwimgError('bad-value', `Cannot store ${reserved.length} reserved bytes: the footer has exactly ${reservedLength}`);
     }

@@ -13,8 +13,9 @@ import { type Format, type Reading, truncatedHeader } from '../src/core/format.t
 import { fromHex, hex, printable, toBytes } from '../src/core/hex.ts';
 import { paddingLength } from '../src/core/padding.ts';
 import { hex32, bytes as raw, rawText, struct, u16, u32, type ValuesOf } from '../src/core/struct.ts';
-import { addressMeaning, headerText, readTplinkLayout, requireFitting, sealTplink, type TplinkHeaderFormat } from '../src/core/tplink-layout.ts';
+import { addressMeaning, headerText, placeTplink, readTplinkLayout, requireFitting, sealTplink, type TplinkHeaderFormat } from '../src/core/tplink-layout.ts';
 import type { Confidence, Range } from '../src/core/types.ts';
+import { choiceKey, fileKey, flagKey, numberKey, optionalNumberKey, textKey, wrapping } from '../src/core/wrap.ts';
 
 const table = {
   version: hex32,
@@ -127,6 +128,46 @@ export const tplinkV1: Format<TplinkV1Input> = {
     { offset: 4, bytes: toBytes('LEDE\0') },
     { offset: 4, bytes: toBytes('TP-LINK Technologies') },
   ],
+
+  wrap: wrapping(
+    'kernel',
+    {
+      hardwareId: numberKey('hardware id, which boot loader and web page compare: 0x08410009'),
+      hardwareRevision: numberKey('revision of the hardware', { initial: '1' }),
+      load: numberKey('address to which the boot loader unpacks the kernel'),
+      entry: optionalNumberKey('address at which it is started; the load address if not given'),
+      flashLength: numberKey('length of the flash partition, which is that of a factory image; 0 for a kernel alone'),
+      rootfs: fileKey('root file system'),
+      rootfsOffset: optionalNumberKey('where that begins, from the header on'),
+      align: numberKey('else: at a multiple of this behind the kernel', { initial: '4' }),
+      stripped: flagKey('end behind the last mark (sysupgrade), not with the flash partition (factory)'),
+      endMarks: flagKey('mark the end of the file system', 'yes'),
+      vendor: textKey('vendor', header.at.vendor.length, { initial: 'OpenWrt' }),
+      firmwareVersion: textKey('version of the firmware', header.at.firmwareVersion.length, { initial: '' }),
+      country: choiceKey('region that the web page compares', ['any', 'US', 'EU', 'BR'], { initial: 'any' }),
+      version: choiceKey('version of the header', ['1', '2'], { initial: '1' }),
+      versionHigh: numberKey('first number of the version', { bits: 16, initial: '0' }),
+      versionMiddle: numberKey('second number of the version', { bits: 16, initial: '0' }),
+      versionLow: numberKey('third number of the version', { bits: 16, initial: '0' }),
+    },
+    (kernel, values): TplinkV1Input => {
+      const { rootfs, rootfsOffset, align, stripped, endMarks, country, version, vendor, firmwareVersion, entry, ...numbers } = values;
+      const { placed, body } = placeTplink({ kernel, rootfs, rootfsOffset, align, stripped, endMarks, flashLength: numbers.flashLength });
+      return {
+        ...numbers,
+        entry: entry ?? numbers.load,
+        version: version === '2' ? 0x02000000 : 0x01000000,
+        vendor: toBytes(vendor),
+        firmwareVersion: toBytes(firmwareVersion),
+        ...(country === 'any' ? {} : tplinkRegion(country)),
+        kernelOffset: header.length,
+        kernelLength: kernel.length,
+        rootfsOffset: placed ?? 0,
+        rootfsLength: rootfs.length,
+        body,
+      };
+    },
+  ),
 
   detect: confidence,
 
