@@ -184,7 +184,10 @@ function readMetadata(bytes: Uint8Array, start: number, end: number): Metadata {
 }
 
 /** The chunk for a JSON text. */
-const metadataChunk = (json: Uint8Array): FwtoolInput['chunks'][number] => ({ type: typeMetadata, data: joined([new Uint8Array(metadataHeaderLength), json]) });
+export const metadataChunk = (json: Uint8Array): FwtoolInput['chunks'][number] => ({
+  type: typeMetadata,
+  data: joined([new Uint8Array(metadataHeaderLength), json]),
+});
 
 /** The chunks alone; their checksums cover `image`. */
 function build({ image, chunks }: FwtoolInput): Uint8Array {
