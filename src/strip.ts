@@ -1,6 +1,7 @@
 /** What can be taken off an image, by its layers and never by a fixed number of bytes: a header, a trailer, all up to the firmware. */
 import { OwimgError } from './core/errors.ts';
 import type { AnyFormat } from './core/format.ts';
+import { defaultLimits } from './core/limits.ts';
 import type { Layer, Range, Region } from './core/types.ts';
 import { inspectWith, type Opened, sliceId } from './inspect.ts';
 
@@ -18,6 +19,8 @@ export interface Stripped {
   readonly bytes: Uint8Array;
   /** The file was an archive or compressed, and this is what it held. */
   readonly unpacked: boolean;
+  /** The parts that were put where they lie in the flash: in the result, and in the flash. */
+  readonly placed?: readonly { readonly label: string; readonly offset: number; readonly base: number }[];
 }
 
 const endOf = ({ offset, length }: Range): number => offset + length;
@@ -40,11 +43,20 @@ class Stripper {
     const { root } = this.#opened.inspection;
     const trailer = root.children.findLast((layer) => layer.source === undefined && this.#roles.get(layer.format) === 'trailer');
     const skipped = await this.#upToFirmware(root);
-    if (skipped !== undefined) return this.#cut(root, skipped, trailer === undefined ? endOf(root) : this.#firstTrailer(root));
+    if (skipped !== undefined) {
+      const end = this.#endFrom(root, skipped, trailer === undefined ? endOf(root) : this.#firstTrailer(root));
+      return this.#placed(root, skipped, end) ?? this.#cut(root, skipped, end);
+    }
     if (trailer !== undefined) return this.#cut(root, root.offset, trailer.offset);
     const role = this.#roles.get(root.format);
     if (role === 'archive' || (role === 'compressed' && root.children.some((layer) => layer.source?.how === 'unpacked'))) return this.#unpack(root);
     return this.#withoutHeader(root, role);
+  }
+
+  /** Behind the last part: a header's own tables may stand there, but in a slice anything belongs to the firmware. */
+  #endFrom(root: Layer, start: number, end: number): number {
+    if (root.format === sliceId) return end;
+    return root.regions.find(({ kind, offset }) => offset >= start && (kind === 'header' || kind === 'metadata'))?.offset ?? end;
   }
 
   /** Where the trailers begin. */
@@ -110,7 +122,35 @@ class Stripper {
       const labels = root.regions.filter(({ kind }) => kind === 'payload').map(({ label }) => label);
       throw nothingToTake(root, `it holds several parts with headers between them: ${[...new Set(labels)].join(', ')}`);
     }
-    return this.#cut(root, start, end);
+    return this.#placed(root, start, end) ?? this.#cut(root, start, end);
+  }
+
+  /**
+   * Where the header says at which places of the flash its parts belong, they are put there, as far from one another, with FF between
+   * them: one behind the other they would be written to the wrong places.
+   */
+  #placed(root: Layer, start: number, end: number): Stripped | undefined {
+    const parts = new Map<string, number>();
+    for (const { kind, label, offset } of root.regions) if (kind === 'payload' && offset >= start && !parts.has(label)) parts.set(label, offset);
+    const offsets = [...parts.values(), end];
+    const placed = [...parts].map(([label, offset], index) => {
+      const value = root.fields.find(({ name }) => name === `flash.${label}`)?.value;
+      const [, base, size] = /^base (0x[0-9a-f]+) size (0x[0-9a-f]+)$/.exec(String(value)) ?? [];
+      return { label, offset, end: offsets[index + 1] as number, base: Number(base), size: Number(size) };
+    });
+    if (placed.every(({ base }) => Number.isNaN(base))) return undefined;
+    const first = placed[0] as (typeof placed)[number];
+    let position = first.base;
+    for (const part of placed) {
+      const fits = part.base >= position && part.end - part.offset <= part.size && part.base + part.size - first.base <= defaultLimits.fileLength;
+      // Also where only some have a place.
+      if (!fits) throw nothingToTake(root, `"${part.label}" does not lie in the flash behind what stands in front of it, or does not fit there`);
+      position = part.base + (part.end - part.offset);
+    }
+    const bytes = new Uint8Array(position - first.base).fill(0xff);
+    const source = this.#opened.bytesOf(root);
+    for (const part of placed) bytes.set(source.subarray(part.offset - root.offset, part.end - root.offset), part.base - first.base);
+    return { ...this.#cut(root, start, end), bytes, placed: placed.map(({ label, base }) => ({ label, offset: base - first.base, base })) };
   }
 
   #cut(root: Layer, start: number, end: number): Stripped {

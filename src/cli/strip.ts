@@ -1,10 +1,14 @@
 /** `owimg strip FILE` */
 import type { Command } from '@commander-js/extra-typings';
+import { hexOffset } from '../core/hex.ts';
 import { formats } from '../index.ts';
 import { strip } from '../strip.ts';
 import { writingAdvice } from '../writing-advice.ts';
 import type { Console } from './console.ts';
 import { besideName, exitStatuses, type MadeFlags, optionTexts, readGiven, requireGood, requireOutput, tellMade, withJsonErrors, writeResult } from './made.ts';
+
+const placedWarning = (places: string, base: number): string =>
+  `The parts stand as far from one another as in the flash, with FF between them: ${places}. It is right only where the partition begins at ${hexOffset(base)}.`;
 
 async function run(path: string, flags: MadeFlags, io: Console): Promise<number> {
   await requireOutput(flags.output, flags.force === true);
@@ -12,12 +16,15 @@ async function run(path: string, flags: MadeFlags, io: Console): Promise<number>
   const { file, opened } = await readGiven(path, false, io);
   const { inspection } = opened;
   requireGood('strip', path, inspection, flags.accept);
-  const { removed, bytes, unpacked } = await strip(opened, formats);
+  const { removed, bytes, unpacked, placed = [] } = await strip(opened, formats);
   const output = flags.output ?? besideName(path, 'stripped', unpacked);
   const written = await writeResult(output, bytes, flags, io, true);
   const { next, warnings } = writingAdvice(written.inspection, output, formats);
+  const [first] = placed;
+  const places = placed.map(({ label, offset, base }) => `"${label}" at ${hexOffset(offset)} (${hexOffset(base)} in the flash)`).join(', ');
+  const advised = first === undefined ? warnings : [placedWarning(places, first.base), ...warnings];
   const outputs = [{ file: written.output, inspection: written.inspection }];
-  await tellMade({ command: 'strip', file, inspection, removed, added: [], outputs, warnings, next }, flags.json === true, io);
+  await tellMade({ command: 'strip', file, inspection, removed, added: [], outputs, warnings: advised, next }, flags.json === true, io);
   return 0;
 }
 
