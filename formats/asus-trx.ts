@@ -4,12 +4,15 @@
  *
  * Layout and writer: firmware-utils asustrx.c, which overwrites zeros with it and makes the container's CRC anew.
  */
+import { standsAt } from '../src/core/bytes.ts';
 import { jamcrc } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
+import { toBytes } from '../src/core/hex.ts';
 import { optionWord } from '../src/core/recipe-step.ts';
 import { bytes as raw, struct, text } from '../src/core/struct.ts';
 import type { Field } from '../src/core/types.ts';
+import { textKey, wrapping } from '../src/core/wrap.ts';
 
 const footer = struct('big', { version: raw(4), productId: text(12), unused: raw(48) });
 
@@ -33,6 +36,23 @@ function build({ version, productId }: AsusTrxInput): Uint8Array {
   return footer.write({ version: Uint8Array.from(numbers), productId, unused: new Uint8Array(48) });
 }
 
+/** Where a TRX keeps its length and its checksum, and from where on that counts: asustrx.c knows these of its container. */
+const container = { magic: toBytes('HDR0'), length: 4, checksum: 8, covered: 12 };
+
+/** The block in the place of the zeros at the end of a TRX, whose checksum is made anew. */
+function writeInto(trx: Uint8Array, block: Uint8Array): Uint8Array {
+  const image = trx.slice();
+  const view = new DataView(image.buffer);
+  const length = image.length < container.covered + block.length || !standsAt(image, 0, container.magic) ? -1 : view.getUint32(container.length, true);
+  if (length !== image.length) throw new OwimgError('bad-value', 'Cannot write a product id: the file is no TRX that ends with its last byte');
+  const start = image.length - block.length;
+  if (image.subarray(start).some((byte) => byte !== 0))
+    throw new OwimgError('bad-value', 'Cannot write a product id: the last 64 bytes of the TRX are in use; wrap it with padTo=0x1000');
+  image.set(block, start);
+  view.setUint32(container.checksum, jamcrc(image.subarray(container.covered)), true);
+  return image;
+}
+
 export const asusTrx: Format<AsusTrxInput> = {
   id: 'asus-trx',
   title: 'Asus product id',
@@ -41,6 +61,16 @@ export const asusTrx: Format<AsusTrxInput> = {
   kind: 'unknown',
   references: [{ title: 'firmware-utils asustrx.c', url: 'https://github.com/openwrt/firmware-utils/blob/d21804ad/src/asustrx.c' }],
   limitations: ['Stock firmware may put lists of hardware versions or build numbers into the bytes that OpenWrt leaves zero; such a block is not recognised.'],
+
+  wrap: wrapping(
+    'TRX that ends in 64 zeros',
+    {
+      productId: textKey('product id, which the web page compares: RT-AC68U', footer.at.productId.length),
+      version: textKey('version of the firmware', 15, { initial: '3.0.0.4' }),
+    },
+    (_, values): AsusTrxInput => values,
+    writeInto,
+  ),
 
   detect: () => 'no',
 

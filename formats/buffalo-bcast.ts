@@ -13,6 +13,7 @@ import { type Format, type Reading, region, truncatedHeader } from '../src/core/
 import { hexBytes, toBytes } from '../src/core/hex.ts';
 import { type TextLine, textLines } from '../src/core/text-lines.ts';
 import type { Confidence, Identity } from '../src/core/types.ts';
+import { textKey, wrapping } from '../src/core/wrap.ts';
 
 const headerLength = 128;
 const mark = Uint8Array.of(0x12, 0x32);
@@ -42,6 +43,18 @@ export const buffaloBcast: Format<BuffaloBcastInput> = {
   kind: 'factory',
   references: [{ title: 'firmware-utils mkbuffaloimg.c', url: 'https://github.com/openwrt/firmware-utils/blob/d21804ad/src/mkbuffaloimg.c' }],
   limitations: ['The one-byte sum misses one in 256 damages, and zeros at the end.'],
+
+  wrap: wrapping(
+    'image',
+    {
+      device: textKey('name of the device: WZR-900DHP', markAt.offset),
+      version: textKey('version of the firmware, as 1.99', markAt.offset),
+      region: textKey('region, as JP', markAt.offset),
+      RootfsSize: textKey("size of the device's flash area for the root file system, as 0x80000", 16),
+      KernelSize: textKey("size of the device's flash area for the kernel, as 0x200000", 16),
+    },
+    (image, { RootfsSize: rootfsSize, KernelSize: kernelSize, ...values }): BuffaloBcastInput => ({ ...values, rootfsSize, kernelSize, image }),
+  ),
 
   detect(bytes): Confidence {
     const found = headerLines(bytes).map((line) => line.key);

@@ -14,6 +14,7 @@ import { type Format, type Reading, region, truncatedHeader } from '../src/core/
 import { latin1, toBytes } from '../src/core/hex.ts';
 import { hex32, rawText, struct, u32 } from '../src/core/struct.ts';
 import type { Confidence } from '../src/core/types.ts';
+import { numberKey, wrapping } from '../src/core/wrap.ts';
 
 const header = struct('little', {
   magic: rawText(4),
@@ -41,6 +42,12 @@ export const chdr: Format<ChdrInput> = {
   references: [{ title: 'firmware-utils linksys-addfwhdr.c', url: 'https://github.com/openwrt/firmware-utils/blob/d21804ad/src/linksys-addfwhdr.c' }],
   limitations: [],
   magics: [{ offset: 0, bytes: magic }],
+
+  wrap: wrapping(
+    'image',
+    { reserved: numberKey('the last field', { initial: String(usualReserved) }) },
+    (image, { reserved }): ChdrInput => ({ image, reserved }),
+  ),
 
   detect(bytes): Confidence {
     const found = latin1(bytes.subarray(0, magic.length)) === latin1(magic);

@@ -14,6 +14,7 @@ import { hexBytes, printable, toBytes } from '../src/core/hex.ts';
 import { optionWord, type RecipeStep } from '../src/core/recipe-step.ts';
 import { bytes as raw, rawText, struct, u8 } from '../src/core/struct.ts';
 import type { Confidence } from '../src/core/types.ts';
+import { bytesKey, flagKey, hexKey, numberKey, textKey, wrapping } from '../src/core/wrap.ts';
 
 const header = struct('big', {
   pattern: rawText(8), // magic
@@ -136,6 +137,25 @@ export const cybertan: Format<CybertanInput> = {
   references: [{ title: 'firmware-utils addpattern.c', url: 'https://github.com/openwrt/firmware-utils/blob/d21804ad/src/addpattern.c' }],
   limitations: ['The header has no length and no checksum: that bytes are missing at the end shows only in what it carries.'],
   magics: [{ offset: header.at.id.offset, bytes: id }],
+
+  wrap: wrapping(
+    'image',
+    {
+      pattern: textKey('what boot loader and web page compare with the device', header.at.pattern.length),
+      version: bytesKey('version of the firmware', 3, '4.20.6'),
+      date: bytesKey('year without century, month, day', 3, '23-11-14'),
+      hardwareVersion: numberKey('version of the hardware', { bits: 8, initial: '0' }),
+      serial: numberKey('serial number', { bits: 8, initial: '0' }),
+      flags: hexKey('bits for the hardware; 1f00 for most', 2, { initial: '0000' }),
+      stable: hexKey('7300 in the last partition of a TRX of version 2', 2, { initial: '0000' }),
+      try1: hexKey('7400 there', 2, { initial: '0000' }),
+      try2: hexKey('ffff there', 2, { initial: '0000' }),
+      try3: hexKey('ffff there', 2, { initial: '0000' }),
+      reserved: hexKey('not used', 2, { initial: '0000' }),
+      padded: flagKey('fill up to a multiple of 1024 with FF'),
+    },
+    (image, values): CybertanInput => ({ ...values, image }),
+  ),
 
   detect(bytes): Confidence {
     const matching = matchingIdBytes(bytes);

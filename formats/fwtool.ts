@@ -17,6 +17,7 @@ import { hex, hexBytes, latin1, toBytes } from '../src/core/hex.ts';
 import type { BuildValue, DecomposeUse, RecipeDevice } from '../src/core/recipe-step.ts';
 import { hex32, bytes as raw, struct, u8, u32 } from '../src/core/struct.ts';
 import type { Field, Identity, Region } from '../src/core/types.ts';
+import { fileKey, wrapping } from '../src/core/wrap.ts';
 
 const trailer = struct('big', { magic: hex32, checksum: hex32, type: u8, padding: raw(3), size: u32 });
 const magic = 0x46577830; // "FWx0"
@@ -182,6 +183,12 @@ function readMetadata(bytes: Uint8Array, start: number, end: number): Metadata {
   return { fields, identities, findings };
 }
 
+/** The chunk for a JSON text. */
+export const metadataChunk = (json: Uint8Array): FwtoolInput['chunks'][number] => ({
+  type: typeMetadata,
+  data: joined([new Uint8Array(metadataHeaderLength), json]),
+});
+
 /** The chunks alone; their checksums cover `image`. */
 function build({ image, chunks }: FwtoolInput): Uint8Array {
   const parts: Uint8Array[] = [];
@@ -205,6 +212,17 @@ export const fwtool: Format<FwtoolInput> = {
     { title: 'OpenWrt include/image-commands.mk (append-metadata)', url: 'https://github.com/openwrt/openwrt/blob/3d1645ee/include/image-commands.mk' },
   ],
   limitations: ['A signature (ucert) is found and measured, not verified: that takes the key of whoever signed it.'],
+
+  wrap: wrapping(
+    'image',
+    { metadata: fileKey('JSON that names the devices'), signature: fileKey('what ucert or usign made') },
+    (image, { metadata, signature }): FwtoolInput => {
+      if (metadata.length + signature.length === 0)
+        throw new OwimgError('bad-value', 'Cannot append nothing: expected metadata=FILE, or signature=FILE, or both');
+      const json = metadata.length === 0 ? [] : [metadataChunk(metadata)];
+      return { image, chunks: [...json, ...(signature.length === 0 ? [] : [{ type: typeSignature, data: signature }])] };
+    },
+  ),
 
   detect: () => 'no',
 

@@ -12,6 +12,7 @@ import { type Format, type Reading, region } from '../src/core/format.ts';
 import { fromHexText, hexText, toBytes } from '../src/core/hex.ts';
 import { rawText, struct, text } from '../src/core/struct.ts';
 import { fillerBehind, findTrailer, textChecksum, truncatedTrailer } from '../src/core/trailer.ts';
+import { wrapping } from '../src/core/wrap.ts';
 
 const trailer = struct('big', { magic: rawText(8), checksum: text(8) });
 
@@ -53,6 +54,8 @@ export const gemtekTrailer: Format<GemtekTrailerInput> = {
     },
   ],
   limitations: [],
+
+  wrap: wrapping('image', {}, (image): GemtekTrailerInput => ({ image })),
 
   detect: () => 'no',
 

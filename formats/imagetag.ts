@@ -21,6 +21,7 @@ import { paddingLength } from '../src/core/padding.ts';
 import { type ComposeUse, optionWord } from '../src/core/recipe-step.ts';
 import { hex32, bytes as rawBytes, rawText, struct, u32 } from '../src/core/struct.ts';
 import type { Confidence, Field, Range, Region } from '../src/core/types.ts';
+import { fileKey, flagKey, numberKey, optionalNumberKey, textKey, wrapping } from '../src/core/wrap.ts';
 import { kernelOnlyBoards, tcomSuffix } from './data/imagetag.ts';
 
 const tag = struct('big', {
@@ -81,6 +82,9 @@ const kernelHeader = struct('big', { load: hex32, entry: hex32, dataLength: u32 
 const defaults = { tagVersion: '6', signature1: signature, signature2: 'ver. 2.0', bigEndian: '1' };
 /** What tells the kernel where the flash behind the root file system is free: DE AD C0 DE. */
 const endOfFilesystem = fromHex('deadc0de');
+
+/** Larger than the flash of any device that has a CFE. */
+const largestPart = 256 * 1024 * 1024;
 
 /** The texts of a tag, as long as their fields at most. */
 export interface ImagetagTexts {
@@ -339,6 +343,37 @@ export const imagetag: Format<ImagetagInput> = {
     'The addresses and lengths of certificates in the tag of T-Com are shown as bytes.',
   ],
   magics: [signature, tcomSignature].map((text) => ({ offset: tag.at.signature1.offset, bytes: toBytes(text) })),
+
+  wrap: wrapping(
+    'kernel: LZMA data as it is to lie in the image',
+    {
+      rootfs: fileKey('root file system'),
+      boardId: textKey('board id, which CFE and the web page compare: 96348GW-11', tag.at.boardId.length),
+      chipId: textKey('chip: 6348', tag.at.chipId.length),
+      load: numberKey('address to which CFE unpacks the kernel'),
+      entry: optionalNumberKey('address at which it is started; the load address if not given'),
+      flashImageStart: numberKey('where the first byte behind the tag belongs in the flash', { initial: '0xbfc10100' }),
+      blockSize: numberKey('erase block, up to which the root file system is filled', { initial: '0x10000' }),
+      alignRootfs: flagKey('the root file system begins at an erase block, not at a multiple of 4'),
+      minimumLength: numberKey('bytes behind the tag that there must be', { initial: '0' }),
+      tagVersion: textKey('version of the tag', tag.at.tagVersion.length, { initial: defaults.tagVersion }),
+      signature1: textKey('first signature', tag.at.signature1.length, { initial: defaults.signature1 }),
+      signature2: textKey('second signature', tag.at.signature2.length, { initial: defaults.signature2 }),
+      rsaText: textKey('text that some vendors compare', 20, { initial: '' }),
+      information1: textKey('text', 30, { initial: '' }),
+      information2: textKey('text', 16, { initial: '' }),
+      layoutVersion: textKey('version of the layout', 4, { initial: '' }),
+      dualImage: textKey('flag for a second image', 2, { initial: '' }),
+      inactiveFlag: textKey('flag of an inactive image', 2, { initial: '' }),
+      imageSequence: textKey('sequence number', 4, { initial: '' }),
+    },
+    (kernel, values): ImagetagInput => {
+      const { rootfs, load, entry = load, flashImageStart, blockSize, alignRootfs, minimumLength, ...texts } = values;
+      if (blockSize === 0 || Math.max(blockSize, minimumLength) > largestPart)
+        throw new OwimgError('bad-value', 'Cannot lay out the image: expected a blockSize and a minimumLength of flash, 256 MiB at most');
+      return { texts, ...imagetagParts({ kernel, load, entry, rootfs, flashImageStart, blockSize, alignRootfs, minimumLength }) };
+    },
+  ),
 
   detect(bytes): Confidence {
     const { offset } = tag.at.signature1;

@@ -15,6 +15,7 @@ import { type Format, type Reading, region } from '../src/core/format.ts';
 import { fromHexText, hexText, toBytes } from '../src/core/hex.ts';
 import { rawText, struct, text } from '../src/core/struct.ts';
 import { fillerBehind, findTrailer, textChecksum, truncatedTrailer } from '../src/core/trailer.ts';
+import { flagKey, textKey, wrapping } from '../src/core/wrap.ts';
 
 const footer = struct('big', {
   magic: rawText(9),
@@ -29,6 +30,8 @@ const magic = toBytes('.LINKSYS.');
 const length = 256;
 const reservedLength = length - footer.length;
 const lineFeed = 0x0a;
+/** What OpenWrt writes behind the checksum. */
+const usualTail = `${'0'.padEnd(8)}K0000000F0246434`;
 
 export interface LinksysFooterInput {
   /** All bytes in front of the footer. */
@@ -105,6 +108,17 @@ export const linksysFooter: Format<LinksysFooterInput> = {
     { title: 'OpenWrt include/image-commands.mk (linksys-image)', url: 'https://github.com/openwrt/openwrt/blob/3d1645ee/include/image-commands.mk' },
   ],
   limitations: ['The checksum does not cover the footer itself, so a damaged device name is not noticed.'],
+
+  wrap: wrapping(
+    'image',
+    {
+      type: textKey('device, which the web page compares: EA4500V3', footer.at.type.length),
+      version: textKey('eight characters that nobody checks', footer.at.version.length, { initial: '01000409' }),
+      tail: textKey('what stands behind the checksum', footer.at.tail.length, { initial: usualTail }),
+      lineFeed: flagKey("a line feed behind the footer, as OpenWrt's first script wrote it"),
+    },
+    (image, values): LinksysFooterInput => ({ ...values, image }),
+  ),
 
   detect: () => 'no',
 

@@ -8,8 +8,10 @@
 import { compare, jamcrc } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
+import { hex } from '../src/core/hex.ts';
 import { hex32, struct } from '../src/core/struct.ts';
 import type { Confidence } from '../src/core/types.ts';
+import { numberKey, wrapping } from '../src/core/wrap.ts';
 
 const header = struct('big', {
   checksum: hex32, // crc
@@ -52,6 +54,12 @@ export const motorola: Format<MotorolaInput> = {
   ],
 
   // Never 'yes': the checksum would tell, but is over the whole file. So it is only found where nothing else fits.
+  wrap: wrapping(
+    'TRX',
+    { flags: numberKey('device', { names: devices }) },
+    (image, { flags }): MotorolaInput => ({ device: devices.get(flags) ?? hex(flags), image }),
+  ),
+
   detect: (bytes): Confidence => (bytes.length >= header.length && devices.has(header.read(bytes).flags) ? 'maybe' : 'no'),
 
   parse(bytes): Reading<MotorolaInput> {

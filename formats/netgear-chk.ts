@@ -15,6 +15,7 @@ import { hex, printable, toBytes } from '../src/core/hex.ts';
 import { optionWord } from '../src/core/recipe-step.ts';
 import { hex32, bytes as raw, struct, u8, u32 } from '../src/core/struct.ts';
 import type { Confidence, Field, Region } from '../src/core/types.ts';
+import { bytesKey, fileKey, numberKey, textKey, wrapping } from '../src/core/wrap.ts';
 
 const header = struct('big', {
   magic: hex32,
@@ -90,6 +91,17 @@ export const netgearChk: Format<NetgearChkInput> = {
   references: [{ title: 'firmware-utils mkchkimg.c', url: 'https://github.com/openwrt/firmware-utils/blob/d21804ad/src/mkchkimg.c' }],
   limitations: [],
   magics: [{ offset: 0, bytes: toBytes('*#$^') }],
+
+  wrap: wrapping(
+    'kernel (as a rule a whole image)',
+    {
+      boardId: textKey('board id, which the web page compares: U12H339T00_NETGEAR', longestBoardId),
+      region: numberKey('1 world wide, 2 North America', { bits: 8, initial: '1' }),
+      version: bytesKey('version of the firmware', 7, '1.0.9.42.10.2.44', { initial: '99.99.99.99.99.99.99' }),
+      rootfs: fileKey('root file system, in old files'),
+    },
+    (kernel, values): NetgearChkInput => ({ ...values, kernel }),
+  ),
 
   detect(bytes): Confidence {
     if (bytes.length < 4) return 'no';

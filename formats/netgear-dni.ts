@@ -14,6 +14,7 @@ import { toBytes } from '../src/core/hex.ts';
 import { optionWord } from '../src/core/recipe-step.ts';
 import { type TextLine, textLines } from '../src/core/text-lines.ts';
 import type { Confidence, Field, Identity } from '../src/core/types.ts';
+import { textKey, wrapping } from '../src/core/wrap.ts';
 
 const headerLength = 128;
 
@@ -50,6 +51,20 @@ export const netgearDni: Format<NetgearDniInput> = {
   kind: 'factory',
   references: [{ title: 'firmware-utils mkdniimg.c', url: 'https://github.com/openwrt/firmware-utils/blob/d21804ad/src/mkdniimg.c' }],
   limitations: ['The one-byte sum misses one in 256 damages, and zeros at the end.'],
+
+  wrap: wrapping(
+    'image',
+    {
+      device: textKey('name that boot loader and web page compare: WNDR4300', headerLength),
+      version: textKey('version of the firmware, as V1.0.0.1', headerLength),
+      region: textKey('region, as WW; empty for any', headerLength, { initial: '' }),
+      hd_id: textKey('hardware ids that some boot loaders compare: 29763948+0+128+128+2x2+3x3', headerLength, { initial: '' }),
+    },
+    (image, { device, version, region: where, hd_id: hardwareId }): NetgearDniInput => {
+      const ids = hardwareId === '' ? [] : [['hd_id', hardwareId] as const];
+      return { lines: [['device', device], ['version', version], ['region', where], ...ids], image };
+    },
+  ),
 
   detect(bytes): Confidence {
     // The text never fills the header: a plain text file has no NUL.

@@ -16,6 +16,7 @@ import { hex, hexBytes, printable, toBytes } from '../src/core/hex.ts';
 import { type ComposeUse, optionWords } from '../src/core/recipe-step.ts';
 import { hex32, bytes as raw, struct, u16, u32 } from '../src/core/struct.ts';
 import type { Confidence, Field, Range } from '../src/core/types.ts';
+import { flagKey, textsKey, wrapping } from '../src/core/wrap.ts';
 
 const sealHeader = struct('big', {
   magic: hex32,
@@ -134,6 +135,20 @@ export const seama: Format<SeamaInput> = {
   ],
   limitations: [],
   magics: [{ offset: 0, bytes: Uint8Array.of(0x5e, 0xa3, 0xa4, 0x17) }],
+
+  wrap: wrapping(
+    'image, or the entities of a seal',
+    {
+      meta: textsKey('text of the header, key=value: dev=/dev/mtdblock/1, signature=...'),
+      seal: flagKey("a seal around entities: what the vendor's web page takes"),
+      padEach: flagKey('fill up each text to a multiple of four, as oseama does'),
+    },
+    (image, values): SeamaInput => {
+      const wrong = values.meta.find((text) => !/^[^=\0]+=[^\0]*$/.test(text));
+      if (wrong !== undefined) throw new OwimgError('bad-value', `Cannot store the text "${wrong}": expected key=value, as dev=/dev/mtdblock/1`);
+      return { ...values, image };
+    },
+  ),
 
   detect(bytes): Confidence {
     const magicFits = startsWithMagic(bytes);

@@ -7,6 +7,7 @@
  *
  * Writer: OpenWrt scripts/sysupgrade-tar.sh (GNU tar). Reader: package/base-files/files/lib/upgrade/nand.sh.
  */
+import { standsAt } from '../src/core/bytes.ts';
 import { type CodedCheck, compare, sum8 } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { fileSystemType } from '../src/core/file-system-type.ts';
@@ -19,6 +20,7 @@ import { unsafePath } from '../src/core/path.ts';
 import type { ComposeUse, DecomposeUse, StepUse } from '../src/core/recipe-step.ts';
 import { boardOf, detectTar, holdsUpgrade, linkNameAt, nameAt, readTar, type TarMember, writeTar } from '../src/core/tar.ts';
 import type { Identity, Range } from '../src/core/types.ts';
+import { fileKey, numberKey, textKey, wrapping } from '../src/core/wrap.ts';
 
 /** In the order in which the archive has them. */
 const parts = ['CONTROL', 'dtb', 'kernel', 'ramdisk', 'root'] as const;
@@ -46,6 +48,14 @@ export interface SysupgradeTarInput {
   readonly root?: Uint8Array;
   /** Permissions; without them 0755 for the directory and 0644 for the files. */
   readonly modes?: Readonly<Partial<Record<Part | 'directory', number>>>;
+}
+
+/** As the tool stores it: a SquashFS is filled up with zeros. */
+function filledUp(root: Uint8Array): Uint8Array {
+  if (!standsAt(root, 0, toBytes('hsqs'))) return root;
+  const stored = new Uint8Array(Math.ceil(root.length / 1024) * 1024);
+  stored.set(root);
+  return stored;
 }
 
 /** Which of the parts a member is. */
@@ -210,6 +220,20 @@ export const sysupgradeTar: Format<SysupgradeTarInput> = {
   ],
   limitations: ['Sparse files of GNU tar are read as they are stored.'],
   magics: [{ offset: 257, bytes: toBytes('ustar') }],
+
+  wrap: wrapping(
+    'kernel',
+    {
+      board: textKey('board, with an underscore for the comma: netgear_r6220', 64),
+      root: fileKey('root file system'),
+      dtb: fileKey('device tree'),
+      time: numberKey('seconds since 1970', { initial: '0' }),
+    },
+    (kernel, { board, root, dtb, time }): SysupgradeTarInput => {
+      if (!/^[\w.+-]+$/.test(board)) throw new OwimgError('bad-value', `Cannot name a directory after the board "${board}": expected letters, digits, _ . + -`);
+      return { board, time, kernel, ...(dtb.length === 0 ? {} : { dtb }), ...(root.length === 0 ? {} : { root: filledUp(root) }) };
+    },
+  ),
 
   detect(bytes) {
     const tar = detectTar(bytes);

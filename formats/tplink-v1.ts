@@ -20,6 +20,7 @@ import {
   addressMeaning,
   cNumber,
   headerText,
+  placeByCommand,
   placeTplink,
   readTplinkLayout,
   requireFitting,
@@ -30,6 +31,7 @@ import {
   tplinkParts,
 } from '../src/core/tplink-layout.ts';
 import type { Confidence, Range } from '../src/core/types.ts';
+import { choiceKey, fileKey, flagKey, numberKey, optionalNumberKey, textKey, wrapping } from '../src/core/wrap.ts';
 import { tplinkV1Layouts } from './data/tplink-layouts.ts';
 
 const table = {
@@ -136,7 +138,7 @@ function build({ body, ...given }: TplinkV1Input): Uint8Array {
 /** What mktplinkfw makes of its command line. */
 function makeImage(use: ComposeUse, command: readonly string[], kernel: Uint8Array, rootfs: () => Uint8Array): Uint8Array {
   const options = tplinkOptions(command, use, 'aCEFHkLmNorRvVWX', 'ceOjs');
-  const { rootfs: placed, ...numbers } = placeTplink(use, options, tplinkV1Layouts, kernel, rootfs);
+  const { rootfs: placed, ...numbers } = placeByCommand(use, options, tplinkV1Layouts, kernel, rootfs);
   const [versionHigh = 0, versionMiddle = 0, versionLow = 0] = (options.get('v') ?? '').split('.').map(Number);
   const country = options.get('C')?.toUpperCase();
   // A kernel alone is laid out for no flash partition.
@@ -231,6 +233,46 @@ export const tplinkV1: Format<TplinkV1Input> = {
     { offset: 4, bytes: toBytes('LEDE\0') },
     { offset: 4, bytes: toBytes(toolVendor) },
   ],
+
+  wrap: wrapping(
+    'kernel',
+    {
+      hardwareId: numberKey('hardware id, which boot loader and web page compare: 0x08410009'),
+      hardwareRevision: numberKey('revision of the hardware', { initial: '1' }),
+      load: numberKey('address to which the boot loader unpacks the kernel'),
+      entry: optionalNumberKey('address at which it is started; the load address if not given'),
+      flashLength: numberKey('length of the flash partition, which is that of a factory image; 0 for a kernel alone'),
+      rootfs: fileKey('root file system'),
+      rootfsOffset: optionalNumberKey('where that begins, from the header on'),
+      align: numberKey('else: at a multiple of this behind the kernel', { initial: '4' }),
+      stripped: flagKey('end behind the last mark (sysupgrade), not with the flash partition (factory)'),
+      endMarks: flagKey('mark the end of the file system', 'yes'),
+      vendor: textKey('vendor', header.at.vendor.length, { initial: 'OpenWrt' }),
+      firmwareVersion: textKey('version of the firmware', header.at.firmwareVersion.length, { initial: '' }),
+      country: choiceKey('region that the web page compares', ['any', 'US', 'EU', 'BR'], { initial: 'any' }),
+      version: choiceKey('version of the header', ['1', '2'], { initial: '1' }),
+      versionHigh: numberKey('first number of the version', { bits: 16, initial: '0' }),
+      versionMiddle: numberKey('second number of the version', { bits: 16, initial: '0' }),
+      versionLow: numberKey('third number of the version', { bits: 16, initial: '0' }),
+    },
+    (kernel, values): TplinkV1Input => {
+      const { rootfs, rootfsOffset, align, stripped, endMarks, country, version, vendor, firmwareVersion, entry, ...numbers } = values;
+      const { placed, body } = placeTplink({ kernel, rootfs, rootfsOffset, align, stripped, endMarks, flashLength: numbers.flashLength });
+      return {
+        ...numbers,
+        entry: entry ?? numbers.load,
+        version: version === '2' ? 0x02000000 : 0x01000000,
+        vendor: toBytes(vendor),
+        firmwareVersion: toBytes(firmwareVersion),
+        ...(country === 'any' ? {} : tplinkRegion(country)),
+        kernelOffset: header.length,
+        kernelLength: kernel.length,
+        rootfsOffset: placed ?? 0,
+        rootfsLength: rootfs.length,
+        body,
+      };
+    },
+  ),
 
   detect: confidence,
 

@@ -20,6 +20,7 @@ import {
   addressMeaning,
   cNumber,
   headerText,
+  placeByCommand,
   placeTplink,
   readTplinkLayout,
   requireFitting,
@@ -29,6 +30,7 @@ import {
   tplinkParts,
 } from '../src/core/tplink-layout.ts';
 import type { Confidence, Range } from '../src/core/types.ts';
+import { choiceKey, fileKey, flagKey, numberKey, optionalNumberKey, textKey, wrapping } from '../src/core/wrap.ts';
 import { tplinkV2Layouts } from './data/tplink-layouts.ts';
 
 const table = {
@@ -127,7 +129,7 @@ function build({ body, ...given }: TplinkV2Input): Uint8Array {
 /** What mktplinkfw2 makes of its command line, without a boot loader (`-b`). */
 function makeImage(use: ComposeUse, command: readonly string[], kernel: Uint8Array, rootfs: () => Uint8Array): Uint8Array {
   const options = tplinkOptions(command, use, 'aEFHkLNorRTvVwWy', 'cejs');
-  const { rootfs: placed, ...numbers } = placeTplink(use, options, tplinkV2Layouts, kernel, rootfs);
+  const { rootfs: placed, ...numbers } = placeByCommand(use, options, tplinkV2Layouts, kernel, rootfs);
   const [versionHigh = 0, versionMiddle = 0, versionLow = 0] = (options.get('v') ?? '').split('.').map(Number);
   const [secondVersionHigh = 1, secondVersionLow = 0] = (options.get('y') ?? '1.0').split('.').map(Number);
   const { length } = table.firmwareVersion;
@@ -177,6 +179,47 @@ export const tplinkV2: Format<TplinkV2Input> = {
   ],
   limitations: ["The RSA signatures of TP-Link's own version 3 images are shown, not verified."],
   magics: [{ offset: 4, bytes: toBytes('ver. ') }],
+
+  wrap: wrapping(
+    'kernel',
+    {
+      hardwareId: numberKey('hardware id, which boot loader and web page compare: 0x0c200004'),
+      hardwareRevision: numberKey('revision of the hardware', { initial: '1' }),
+      hardwareVersionAdded: numberKey('addition to it', { initial: '0' }),
+      load: numberKey('address to which the boot loader unpacks the kernel'),
+      entry: optionalNumberKey('address at which it is started; the load address if not given'),
+      flashLength: numberKey('length of the flash partition, which is that of a factory image'),
+      rootfs: fileKey('root file system'),
+      rootfsOffset: optionalNumberKey('where that begins, from the header on'),
+      align: numberKey('else: at a multiple of this behind the kernel', { initial: '4' }),
+      stripped: flagKey('end behind the last mark (sysupgrade), not with the flash partition (factory)'),
+      endMarks: flagKey('mark the end of the file system', 'yes'),
+      firmwareVersion: textKey('version of the firmware', header.at.firmwareVersion.length - 1, { initial: 'ver. 2.0' }),
+      version: choiceKey('version of the header', ['2', '3'], { initial: '2' }),
+      secondVersionHigh: numberKey('first number of the second version', { bits: 8, initial: '1' }),
+      secondVersionLow: numberKey('second number of the second version', { bits: 8, initial: '0' }),
+      versionHigh: numberKey('first number of the version', { bits: 8, initial: '0' }),
+      versionMiddle: numberKey('second number of the version', { bits: 8, initial: '0' }),
+      versionLow: numberKey('third number of the version', { bits: 8, initial: '0' }),
+    },
+    (kernel, values): TplinkV2Input => {
+      const { rootfs, rootfsOffset, align, stripped, endMarks, version, firmwareVersion, entry, ...numbers } = values;
+      const { placed, body } = placeTplink({ kernel, rootfs, rootfsOffset, align, stripped, endMarks, flashLength: numbers.flashLength });
+      const none = 0xffffffff;
+      return {
+        ...numbers,
+        entry: entry ?? numbers.load,
+        version: Number(version),
+        // Text and NUL over a header of FF.
+        firmwareVersion: toBytes(`${firmwareVersion}\0`.padEnd(header.at.firmwareVersion.length, '\xff')),
+        kernelOffset: header.length,
+        kernelLength: kernel.length,
+        rootfsOffset: placed ?? none,
+        rootfsLength: rootfs.length === 0 ? none : rootfs.length,
+        body,
+      };
+    },
+  ),
 
   detect: confidence,
 

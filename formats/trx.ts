@@ -18,6 +18,7 @@ import { endMarks, jffs2Padding, usualBoundaries } from '../src/core/padjffs2.ts
 import { optionWord, type RecipeStep, type RewritingStep } from '../src/core/recipe-step.ts';
 import { hex32, struct, u16, u32, u32s } from '../src/core/struct.ts';
 import type { Confidence, Region } from '../src/core/types.ts';
+import { choiceKey, fileKey, numberKey, numbersKey, optionalNumberKey, wrapping } from '../src/core/wrap.ts';
 
 const common = { magic: hex32, imageLength: u32, checksum: hex32, flags: u16, version: u16 };
 const headers = { 1: struct('little', { ...common, offsets: u32s(3) }), 2: struct('little', { ...common, offsets: u32s(4) }) };
@@ -58,6 +59,58 @@ function ignoredAt(version: Version, offsets: readonly number[], end: number): {
   if (version !== 2 || last < headers[2].length || last + ignored.offset + ignored.length > end) return [];
   return [{ offset: last + ignored.offset, bytes: new Uint8Array(ignored.length).fill(0xff) }];
 }
+
+interface Partitions {
+  readonly partition1: Uint8Array;
+  readonly partition2: Uint8Array;
+  readonly partition3: Uint8Array;
+  readonly align: number;
+  readonly offsets: readonly number[];
+  readonly padTo: number;
+  readonly imageLength: number | undefined;
+  readonly version: '1' | '2';
+  readonly flags: number;
+  readonly magic: number;
+}
+
+/** Puts partitions behind a header, each at its offset or at the next multiple of `align`. */
+function layOutPartitions(first: Uint8Array, given: Partitions): TrxInput {
+  const { align, padTo, imageLength, flags, magic } = given;
+  const version = given.version === '2' ? 2 : 1;
+  const { length: headerLength, at } = headers[version];
+  const parts = [first, given.partition1, given.partition2, given.partition3];
+  const used = parts.findLastIndex((part) => part.length > 0) + 1;
+  if (used > at.offsets.length / 4) throw new OwimgError('bad-value', `Cannot put ${used} partitions into a TRX of version ${version}: it has room for three`);
+  if (align === 0 || padTo === 0) throw new OwimgError('bad-value', 'Cannot align to a multiple of 0: expected 1 or more');
+  const offsets: number[] = [];
+  let end = headerLength;
+  for (const [index, part] of parts.entries()) {
+    if (part.length === 0) {
+      offsets.push(given.offsets[index] ?? 0);
+      continue;
+    }
+    const offset = given.offsets[index] ?? (index === 0 ? end : Math.ceil(end / align) * align);
+    if (offset < end) throw new OwimgError('bad-value', `Cannot put partition ${index} at ${offset}: what stands in front of it ends at ${end}`);
+    if (offset + part.length > largestLength) throw new OwimgError('bad-value', `Cannot put partition ${index} at ${offset}: no image is that large`);
+    offsets.push(offset);
+    end = offset + part.length;
+  }
+  const length = Math.ceil(end / padTo) * padTo;
+  if (length > largestLength) throw new OwimgError('bad-value', `Cannot fill the image up to ${length} bytes: no image is that large`);
+  const body = new Uint8Array(length - headerLength);
+  for (const [index, part] of parts.entries()) if (part.length > 0) body.set(part, (offsets[index] as number) - headerLength);
+  return {
+    magic,
+    version,
+    flags,
+    offsets: offsets.slice(0, at.offsets.length / 4),
+    body,
+    ...(imageLength === undefined ? {} : { checkedLength: imageLength }),
+  };
+}
+
+/** Larger than any router's flash. */
+const largestLength = 512 * 1024 * 1024;
 
 function checksumOf(image: Uint8Array, version: Version, offsets: readonly number[]): number {
   const covered = image.subarray(12);
@@ -168,6 +221,23 @@ export const trx: Format<TrxInput> = {
   ],
   limitations: [],
   magics: [{ offset: 0, bytes: toBytes('HDR0') }],
+
+  wrap: wrapping(
+    'partition 0',
+    {
+      partition1: fileKey('what the second partition holds, as a rule the root file system'),
+      partition2: fileKey('what the third partition holds'),
+      partition3: fileKey('what the fourth partition holds; version 2 only'),
+      align: numberKey('each further partition begins at a multiple of this', { initial: '4' }),
+      offsets: numbersKey('where the partitions begin, in place of that', 4),
+      padTo: numberKey('the length is a multiple of this, filled with zeros', { initial: '1' }),
+      imageLength: optionalNumberKey('bytes that length and checksum count; all of them if not given'),
+      version: choiceKey('1 has room for three partitions, 2 for four', ['1', '2'], { initial: '1' }),
+      flags: numberKey('flags', { bits: 16, initial: '0' }),
+      magic: numberKey('magic number; some vendors have their own', { initial: '0x30524448' }),
+    },
+    layOutPartitions,
+  ),
 
   detect(bytes): Confidence {
     if (bytes.length < 4) return 'no';

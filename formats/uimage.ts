@@ -18,6 +18,7 @@ import { fromHex, hex, hexBytes, latin1, printable, toBytes } from '../src/core/
 import { type ComposeUse, type DecomposeUse, optionWord, type StepUse } from '../src/core/recipe-step.ts';
 import { hex32, rawText, struct, u8, u32 } from '../src/core/struct.ts';
 import type { Field, Identity, Kind, Region } from '../src/core/types.ts';
+import { flagKey, hexKey, numberKey, optionalNumberKey, textKey, wordsOf, wrapping } from '../src/core/wrap.ts';
 import { architectures, compressions, imageTypes, kernelArchitectures, magics, operatingSystems } from './data/uimage.ts';
 import * as vendors from './data/uimage-vendors.ts';
 
@@ -523,6 +524,30 @@ export const uimage: Format<UimageInput> = {
     { offset: 0, bytes: fromHex('27051956') },
     { offset: 0, bytes: toBytes('OKLI') },
   ],
+
+  wrap: wrapping(
+    'data',
+    {
+      architecture: numberKey('processor', { bits: 8, names: wordsOf(architectures) }),
+      load: numberKey('address to which the boot loader unpacks it'),
+      entry: optionalNumberKey('address at which it is started; the load address if not given'),
+      compression: numberKey('how the data is compressed: it is taken as it is, and not compressed', { bits: 8, names: wordsOf(compressions) }),
+      name: textKey('name that the boot loader shows', header.at.name.length, { initial: '' }),
+      type: numberKey('what it is', { bits: 8, names: wordsOf(imageTypes), initial: 'kernel' }),
+      os: numberKey('operating system', { bits: 8, names: wordsOf(operatingSystems), initial: 'linux' }),
+      time: numberKey('seconds since 1970', { initial: '0' }),
+      magic: numberKey('magic number; some vendors have their own', { initial: '0x27051956' }),
+      padding: numberKey('zeros between header and data, under the header checksum; 32 and 160 occur', { bits: 16, initial: '0' }),
+      extra: hexKey('bytes of a vendor between header and data', undefined, { initial: '' }),
+      mstc: flagKey('length and checksum once more in the name, for I-O DATA'),
+      cameo: flagKey("tag of D-Link's switches in the name"),
+    },
+    (data, { entry, padding, extra, mstc, cameo, ...values }): UimageInput => {
+      const between = new Uint8Array(extra.length + padding);
+      between.set(extra);
+      return { ...values, entry: entry ?? values.load, data, extra: between, mstc, cameo };
+    },
+  ),
 
   detect(bytes) {
     if (bytes.length < 4) return 'no';

@@ -9,6 +9,7 @@ import { compare, jamcrc } from '../src/core/checksums.ts';
 import { OwimgError } from '../src/core/errors.ts';
 import { type Format, type Reading, region } from '../src/core/format.ts';
 import { hex32, struct, u32 } from '../src/core/struct.ts';
+import { choiceKey, numberKey, wrapping } from '../src/core/wrap.ts';
 
 const fields = { checksum: hex32, version: hex32, chipId: hex32, flashType: u32, flags: hex32 };
 const tags = { big: struct('big', fields), little: struct('little', fields) };
@@ -62,6 +63,18 @@ export const wfiTag: Format<WfiTagInput> = {
   kind: 'factory',
   references: [{ title: 'OpenWrt scripts/cfe-wfi-tag.py', url: 'https://github.com/openwrt/openwrt/blob/3d1645ee/scripts/cfe-wfi-tag.py' }],
   limitations: ['The tag of an image that stands behind a vendor header, in front of which its checksum does not reach, is not read.'],
+
+  wrap: wrapping(
+    'image',
+    {
+      version: numberKey('version of the tag: 0x5731 with a data partition of 1 MiB, 0x5732 usually', { initial: '0x5732' }),
+      chipId: numberKey('chip: 0x63268 for a BCM63268'),
+      flashType: numberKey('kind of flash: 2 and more are NAND, 3 with erase blocks of 128 KiB', { bits: 8 }),
+      flags: numberKey('flags', { bits: 8, initial: '0' }),
+      endian: choiceKey('byte order: big on bcm63xx, little on bcm4908', ['big', 'little'], { initial: 'big' }),
+    },
+    (image, values): WfiTagInput => ({ ...values, image }),
+  ),
 
   detect: () => 'no',
 

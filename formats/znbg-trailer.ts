@@ -15,6 +15,7 @@ import { hex, printable, toBytes } from '../src/core/hex.ts';
 import { optionWord } from '../src/core/recipe-step.ts';
 import { hex32, rawText, struct } from '../src/core/struct.ts';
 import { fillerBehind, findTrailer, truncatedTrailer } from '../src/core/trailer.ts';
+import { numberKey, textKey, wrapping } from '../src/core/wrap.ts';
 
 const trailer = struct('little', {
   magic: rawText(4),
@@ -70,6 +71,15 @@ export const znbgTrailer: Format<ZnbgTrailerInput> = {
   kind: 'factory',
   references: [{ title: 'firmware-utils zyimage.c', url: 'https://github.com/openwrt/firmware-utils/blob/d21804ad/src/zyimage.c' }],
   limitations: ['The checksum does not cover the trailer itself, so a damaged device id is not noticed.'],
+
+  wrap: wrapping(
+    'image',
+    {
+      deviceId: numberKey('device id, which the web page compares: 0x810630'),
+      version: textKey('version of the firmware; OpenWrt writes the name of the device', versionRoom),
+    },
+    (image, values): ZnbgTrailerInput => ({ ...values, image }),
+  ),
 
   detect: () => 'no',
 

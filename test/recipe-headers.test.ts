@@ -309,14 +309,10 @@ describe('images with steps that owimg cannot do', () => {
 });
 
 async function converted(profile: string, bytes: Uint8Array): Promise<{ readonly made: Uint8Array }> {
-  const [{ convertWith }, { checkContext }, { inspect }] = await Promise.all([
-    import('../src/convert.ts'),
-    import('../src/check.ts'),
-    import('../src/index.ts'),
-  ]);
+  const [{ convertWith }, { checkContext }] = await Promise.all([import('../src/convert.ts'), import('../src/check.ts')]);
   const facts = await loadDeviceFacts();
   const device = facts.devices.find((entry) => entry.profile === profile);
   if (device === undefined) throw new Error(`no device ${profile}`);
-  const { image } = await convertWith(bytes, await inspect(bytes), formats, checkContext(formats, facts), { device, to: 'factory' });
+  const { image } = await convertWith(bytes, formats, checkContext(formats, facts), { device, to: 'factory' });
   return { made: image };
 }

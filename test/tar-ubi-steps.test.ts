@@ -25,7 +25,7 @@ function write(name: string, bytes: Uint8Array | string): string {
 
 const context = { formats, boards: [] };
 const epoch = '1700000000';
-const build: Readonly<Record<BuildValue, string>> = { dist: 'OpenWrt', version: 'SNAPSHOT', revision: 'r1-abc', epoch };
+const build: Readonly<Record<BuildValue, string>> = { dist: 'OpenWrt', version: 'SNAPSHOT', revision: 'r1-abc', epoch, linux: '6.6.99' };
 
 function recipe(steps: readonly string[], command: string, { kernel = [], sizes = {} }: Partial<Pick<Device, 'kernel' | 'sizes'>> = {}): Recipe {
   const device: Device = {

@@ -5,13 +5,14 @@ import { version } from '../version.ts';
 import type { Console } from './console.ts';
 
 const listed = () =>
-  formats.map(({ id, title, summary, role, kind, references, limitations, build }) => ({
+  formats.map(({ id, title, summary, role, kind, references, limitations, build, wrap }) => ({
     id,
     title,
     summary,
     role,
     kind,
     builds: build !== undefined,
+    wraps: wrap !== undefined,
     references,
     limitations,
   }));

@@ -8,8 +8,12 @@ import { type Console, sayError } from './console.ts';
 import { addConvert } from './convert.ts';
 import { addDevices } from './devices.ts';
 import { addExplain } from './explain.ts';
+import { addExtract } from './extract.ts';
 import { addFormats } from './formats.ts';
 import { addInspect } from './inspect.ts';
+import { addMetadata } from './metadata.ts';
+import { addStrip } from './strip.ts';
+import { addWrap } from './wrap.ts';
 
 /**
  * Runs one command.
@@ -38,6 +42,10 @@ export async function main(args: readonly string[], io: Console): Promise<number
   addAudit(program as unknown as Command, io, done);
   addCheck(program as unknown as Command, io, done);
   addConvert(program as unknown as Command, io, done);
+  addStrip(program as unknown as Command, io, done);
+  addExtract(program as unknown as Command, io, done);
+  addWrap(program as unknown as Command, io, done);
+  addMetadata(program as unknown as Command, io, done);
   addExplain(program as unknown as Command, io, done);
   addDevices(program as unknown as Command, io, done);
   addFormats(program as unknown as Command, io, done);

@@ -12,6 +12,7 @@ import type { Budget } from './limits.ts';
 import { paddingLength } from './padding.ts';
 import type { RecipeSteps } from './recipe-step.ts';
 import type { Confidence, Field, Identity, Kind, Range, Region } from './types.ts';
+import type { Wrap } from './wrap.ts';
 
 /** What a format is for, as far as the engine must know to read what stands beside it. */
 export type Role =
@@ -130,6 +131,8 @@ export interface Format<Input = unknown> {
   parse(bytes: Uint8Array, context: ParseContext): Reading<Input> | Promise<Reading<Input>>;
   /** The bytes that the reference tool gives for these values. Throws OwimgError for values that do not fit. */
   build?(input: Input): Uint8Array;
+  /** How it is put around one file by hand, for `owimg wrap`. */
+  readonly wrap?: Wrap<Input>;
   /** The steps of OpenWrt's image recipes that write it, and their inverses. */
   readonly recipeSteps?: RecipeSteps;
 }

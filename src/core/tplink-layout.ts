@@ -27,6 +27,8 @@ const endMark = [0xde, 0xad, 0xc0, 0xde];
 /** OEM images keep 128 KiB for the boot loader, whatever its length. */
 const oemBootLength = 2 * flashBlock;
 const absent = 0xffffffff;
+/** Larger than the flash of any device with such a header. */
+const largestFlash = 256 * 1024 * 1024;
 
 /** The numbers of a header that say what lies where. Offsets count from the header's first byte. */
 export interface TplinkNumbers {
@@ -240,6 +242,22 @@ export function layOutTplink(content: TplinkContent): { readonly rootfsOffset: n
   return { rootfsOffset, body: image.subarray(tplinkHeaderLength) };
 }
 
+/** What a person says of the layout: without a root file system it is a kernel alone, which nothing follows. */
+export interface TplinkPlacing extends Omit<TplinkContent, 'rootfsAt'> {
+  readonly rootfsOffset: number | undefined;
+  readonly align: number;
+}
+
+/** The offset of the root file system, if there is one, and all that follows the header. */
+export function placeTplink({ rootfsOffset, align: multiple, ...content }: TplinkPlacing): { readonly placed: number | undefined; readonly body: Uint8Array } {
+  if (content.rootfs.length === 0) return { placed: undefined, body: content.kernel };
+  if (multiple === 0) throw new OwimgError('bad-value', 'Cannot align the root file system to a multiple of 0: expected 1 or more');
+  if (content.flashLength > largestFlash)
+    throw new OwimgError('bad-value', `Cannot make an image of ${content.flashLength} bytes: expected the length of a flash partition`);
+  const placed = layOutTplink({ ...content, rootfsAt: rootfsOffset === undefined ? { align: multiple } : { offset: rootfsOffset } });
+  return { placed: placed.rootfsOffset, body: placed.body };
+}
+
 /** Throws if a value is too large for its field. */
 export function requireFitting(values: Readonly<Record<string, number | Uint8Array>>, at: Readonly<Record<string, Range>>): void {
   for (const [name, { length }] of Object.entries(at)) {
@@ -334,7 +352,7 @@ const reversed = (value: number): number => ((value << 24) | ((value & 0xff00) <
  * @param rootfs not asked for with `-c`
  * @throws OwimgError `step-unknown` for a layout that is not known, `conversion-impossible` where the parts are too long
  */
-export function placeTplink(
+export function placeByCommand(
   use: StepUse,
   options: TplinkOptions,
   layouts: ReadonlyMap<string, TplinkFlashLayout>,

@@ -31,7 +31,7 @@ const unfinished = new Set<string>();
 
 /** For a program that is interrupted: takes away what it was writing. */
 export function removeUnfinished(): void {
-  for (const path of unfinished) rmSync(path, { force: true });
+  for (const path of unfinished) rmSync(path, { force: true, recursive: true });
 }
 
 /**
@@ -87,6 +87,34 @@ export async function writeFile(path: string, bytes: Uint8Array | string, force 
     }
   } catch (error) {
     await rm(temporary, { force: true });
+    throw unwritable(path, error);
+  } finally {
+    unfinished.delete(temporary);
+  }
+}
+
+/**
+ * Writes a new folder with files in it: whole or not at all. Into one that is there files are put one by one, with `force`.
+ *
+ * @param files by name; the names are plain ones without folders
+ * @throws OwimgError `cannot-write`
+ */
+export async function writeFolder(path: string, files: ReadonlyMap<string, Uint8Array>, force = false): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found !== undefined) {
+    if (!force || !found.isDirectory()) throw exists(path);
+    for (const [name, bytes] of files) await writeFile(join(path, name), bytes, true);
+    return;
+  }
+  const temporary = join(dirname(path), `.${basename(path).slice(0, 100)}.${randomUUID()}.tmp`);
+  try {
+    unfinished.add(temporary);
+    await mkdir(temporary);
+    for (const [name, bytes] of files) await writeFile(join(temporary, name), bytes);
+    // Renaming over an empty folder that somebody made meanwhile does no harm; over anything else it fails.
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true, recursive: true });
     throw unwritable(path, error);
   } finally {
     unfinished.delete(temporary);

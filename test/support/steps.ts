@@ -1,4 +1,5 @@
 /** Runs a single step of a recipe, as the interpreter would. */
+import { joined } from '../../src/core/bytes.ts';
 import type { ComposeUse, DecomposeUse, PartName, RecipeDevice, RecipeStep } from '../../src/core/recipe-step.ts';
 import { formats } from '../../src/index.ts';
 import { piecesOf } from '../../src/inspect.ts';
@@ -63,7 +64,7 @@ export function stepOf({ step: text, commands = [], device: changed = {}, first 
   return {
     compose: async (image, given = {}) => {
       for (const [part, bytes] of Object.entries(given)) parts.set(part, bytes);
-      return await step.compose(image, use);
+      return 'append' in step ? joined([image, ...step.append(image.length, use)]) : await step.compose(image, use);
     },
     decompose: async (image) => {
       parts.clear();
