@@ -5,14 +5,17 @@ export interface Pace {
   readonly first: number;
   /** The wait doubles with every repetition up to this. */
   readonly most: number;
-  /** Without any progress for so long a transfer is over. U-Boot repeats its acknowledgement after 5 s only, other loaders erase flash meanwhile. */
+  /** Without any progress for so long a transfer is over. */
   readonly patience: number;
 }
 
 const patience = 20_000;
 
-/** To a loader whose window is short. */
-export const pushPace: Pace = { first: 250, most: 1000, patience };
+/**
+ * To a loader whose time is short. U-Boot never answers a repeated block: when its acknowledgement was lost, only its own clock makes it give
+ * another, every 5 s. On a bad network several of these are lost too; others erase flash meanwhile.
+ */
+export const pushPace: Pace = { first: 250, most: 1000, patience: 30_000 };
 
 /** To programs and loaders that ask us: they repeat too, and a boot ROM may stumble over what comes twice (raspberrypi/firmware#1631). */
 export const servePace: Pace = { first: 1000, most: 4000, patience };

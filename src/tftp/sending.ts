@@ -27,6 +27,9 @@ const compareEvery = 4 * 1024 * 1024;
 /** A window is not begun anew for the sake of a repeated acknowledgement sooner than this: it may have been on its way for some time. */
 const restartAfter = 20;
 
+/** An answer is not waited for longer than this before the block is repeated, however slow the path seems. */
+const longestAnswer = 2000;
+
 /** The number of a block as it stands in a packet; blocks count from 1, 0 is what acknowledges a request. */
 export function wireNumber(block: number, rollover: 0 | 1): number {
   return rollover === 0 ? block & 0xffff : block === 0 ? 0 : ((block - 1) % 0xffff) + 1;
@@ -47,6 +50,8 @@ export class Sending {
   #fresh = 1;
   /** When the window was last begun from #base. */
   #begun: number;
+  /** When it was begun for the first time. */
+  #firstBegun: number;
   /** The shortest time that an answer took. What comes sooner after the beginning of a window cannot be an answer to it. */
   #roundTrip = Number.POSITIVE_INFINITY;
   #compared = 0;
@@ -61,6 +66,7 @@ export class Sending {
     this.#emit = emit;
     this.#waiting = new Waiting(pace, now);
     this.#begun = now;
+    this.#firstBegun = now;
     this.blocks = Math.floor(source.length / terms.blockSize) + 1;
   }
 
@@ -107,16 +113,25 @@ export class Sending {
       return 'ignored';
     }
     this.#base = block + 1;
-    if (this.#base === this.#next && since < this.#roundTrip) {
-      this.#roundTrip = since;
-      this.#waiting.least = 2 * since;
-    }
+    if (this.#base === this.#next) this.#measure(now);
     this.#waiting.progress(now);
     if (this.#base > this.blocks) this.state = 'complete';
     // In the middle of a window: the block behind was lost, so the window begins there (RFC 7440); once, not for every such answer to it.
     else if (this.#base < this.#next && since >= this.#answerTime) this.#restart(now);
     else this.#fill(now);
     return 'progress';
+  }
+
+  /** How long an answer takes, by a window that was acknowledged as a whole. */
+  #measure(now: number): void {
+    const took = now - this.#firstBegun;
+    if (this.#begun === this.#firstBegun) {
+      this.#roundTrip = Math.min(this.#roundTrip, took);
+      this.#waiting.least = 2 * took;
+    } else {
+      // Repeated, so that nobody knows which of the two was answered: at worst it took from the first on.
+      this.#waiting.least = Math.max(this.#waiting.least, Math.min(took, longestAnswer));
+    }
   }
 
   get #answerTime(): number {
@@ -143,7 +158,10 @@ export class Sending {
   #fill(now: number): void {
     const { blockSize, windowSize, rollover } = this.#terms;
     const end = Math.min(this.#base + windowSize, this.blocks + 1);
-    if (this.#next === this.#base) this.#begun = now;
+    if (this.#next === this.#base) {
+      this.#begun = now;
+      if (this.#next >= this.#fresh) this.#firstBegun = now;
+    }
     for (; this.#next < end; this.#next += 1) {
       const offset = (this.#next - 1) * blockSize;
       if (!this.#compare(offset)) return;

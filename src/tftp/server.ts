@@ -66,7 +66,7 @@ export const plainName = (name: string): string =>
     .toLowerCase();
 
 /** An old request may still be under way for so long when the transfer goes on already. */
-const echoTime = 1000;
+const echoTime = 2500;
 
 /** So many transfers one address and port may have: a device that was restarted asks from the same port. */
 const perPeer = 4;
