@@ -253,6 +253,18 @@ describe('sending', () => {
     expect(transfer.outcome).toMatchObject({ outcome: 'complete' });
   });
 
+  test('a peer that repeats itself is waited for three times as long, and no longer', () => {
+    const { transfer, says, wait } = against({ direction: 'put', bytes: numberedBytes(5 * 512) });
+    for (let seconds = 0; seconds < 85; seconds += 5) {
+      says(ackPacket(0));
+      wait(5000);
+      expect(transfer.outcome).toBeUndefined();
+    }
+    says(ackPacket(0));
+    wait(5001);
+    expect(transfer.outcome).toMatchObject({ failure: 'silent' });
+  });
+
   test('a missing last acknowledgement is no failure', () => {
     const { transfer, says, wait } = against({ direction: 'put', bytes: numberedBytes(700) });
     says(ackPacket(0));
@@ -541,7 +553,7 @@ describe('pushing to loaders', () => {
     ['one that refuses options with error 8', { ...ubootTftpsrv, options: 8 }],
     ['one that refuses options with error 4', { ...ubootTftpsrv, options: 4 }],
     ['one that does not answer options at all', { ...ubootTftpsrv, options: 'silent' }],
-    ['Netgear and ASUS, which are busy with their flash in the middle', { ...ubootTftpsrv, pause: { afterBlock: 3, milliseconds: 15_000 } }],
+    ['Netgear and ASUS, which are busy with their flash in the middle', { ...ubootTftpsrv, pause: { afterBlock: 3, milliseconds: 10_000 } }],
     ['one that opens a transfer for every request', { ...ubootTftpsrv, manyTransfers: true }],
   ])('%s gets the image, with and without options, by a network that loses packets too', (_, habits) => {
     for (const conditions of [quick, { loss: 30, duplicates: 20, delay: [0, 300] as const }]) {

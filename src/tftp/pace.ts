@@ -11,6 +11,9 @@ export interface Pace {
 
 const patience = 20_000;
 
+/** So many times the patience a peer gets that repeats itself and comes no further. */
+const alivePatience = 3;
+
 /**
  * To a loader whose time is short. U-Boot never answers a repeated block: when its acknowledgement was lost, only its own clock makes it give
  * another, every 5 s. On a bad network several of these are lost too; others erase flash meanwhile.
@@ -37,9 +40,11 @@ export class Waiting {
   least = 0;
   due: number;
   end: number;
+  #progressed: number;
 
   constructor(pace: Pace, now: number) {
     this.#pace = pace;
+    this.#progressed = now;
     this.#wait = pace.first;
     this.due = now + pace.first;
     this.end = now + pace.patience;
@@ -50,6 +55,13 @@ export class Waiting {
     this.#wait = Math.max(this.#pace.first, this.least);
     this.due = now + this.#wait;
     this.end = now + this.#pace.patience;
+    this.#progressed = now;
+  }
+
+  /** The other side repeats itself: it is busy, or what we said was lost. That is waited out for longer, but not for ever. */
+  alive(now: number): void {
+    const { patience } = this.#pace;
+    this.end = Math.max(this.end, Math.min(now + patience, this.#progressed + alivePatience * patience));
   }
 
   /** It was repeated. */

@@ -108,6 +108,7 @@ export class Sending {
     if (block >= this.#next && block >= this.#fresh) return 'ignored';
     const since = now - this.#begun;
     if (ahead === 0) {
+      this.#waiting.alive(now);
       // Never data for a repeated acknowledgement (the Sorcerer's Apprentice): but in a window it says that the first block of it was lost.
       if (windowSize > 1 && since >= Math.max(restartAfter, this.#answerTime)) this.#restart(now);
       return 'ignored';
