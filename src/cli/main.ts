@@ -9,6 +9,8 @@ import { addDevices } from './devices.ts';
 import { addExplain } from './explain.ts';
 import { addFormats } from './formats.ts';
 import { addInspect } from './inspect.ts';
+import { addServe } from './serve.ts';
+import { addTftp } from './tftp.ts';
 
 /**
  * Runs one command.
@@ -39,6 +41,8 @@ export async function main(args: readonly string[], io: Console): Promise<number
   addExplain(program as unknown as Command, io, done);
   addDevices(program as unknown as Command, io, done);
   addFormats(program as unknown as Command, io, done);
+  addServe(program as unknown as Command, io, done);
+  addTftp(program as unknown as Command, io, done);
   for (const command of program.commands) command.copyInheritedSettings(program as unknown as typeof command);
   try {
     await program.parseAsync([...args], { from: 'user' });

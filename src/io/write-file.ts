@@ -53,17 +53,18 @@ export async function requireWritable(path: string, force: boolean): Promise<voi
 }
 
 /**
- * Writes a new file, or replaces one with `force`. Interrupted at any moment there is no file, or the whole one.
+ * Writes a new file, or replaces one with `force`; several pieces one behind the other. Interrupted at any moment there is no file, or the whole one.
  *
  * @throws OwimgError `cannot-write`; the target is as it was
  */
-export async function writeFile(path: string, bytes: Uint8Array | string, force = false): Promise<void> {
+export async function writeFile(path: string, bytes: Uint8Array | string | Iterable<Uint8Array>, force = false): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path).slice(0, 100)}.${randomUUID()}.tmp`);
   try {
     unfinished.add(temporary);
     const handle = await open(temporary, 'wx', 0o666);
     try {
-      await handle.writeFile(bytes);
+      // A handle goes on writing where it is.
+      for (const part of typeof bytes === 'string' || bytes instanceof Uint8Array ? [bytes] : bytes) await handle.writeFile(part);
       await handle.sync();
     } finally {
       await handle.close();
