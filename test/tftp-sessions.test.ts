@@ -651,7 +651,11 @@ describe('pushing to loaders', () => {
   test('a loader that dies in the middle is a clear error after the patience, not before', () => {
     const net = network();
     const loader = startLoader(net, ubootTftpsrv);
-    net.lose = ({ bytes }) => packetText(bytes) === 'DATA 5, 512 bytes';
+    let dead = false;
+    net.lose = ({ bytes }) => {
+      dead ||= packetText(bytes) === 'DATA 5, 512 bytes';
+      return dead;
+    };
     const { transfer } = push(net);
     expect(net.run(() => transfer.outcome !== undefined)).toBe(true);
     expect(transfer.outcome).toMatchObject({ failure: 'silent', bytes: 4 * 512 });

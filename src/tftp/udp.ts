@@ -260,6 +260,9 @@ export async function runClient(server: Peer, makeJob: (windowThatFits: (blockSi
           if (!transfer.closed) timer.check();
         }
       } catch (error) {
+        // What was delivered could not be kept: the other side is told before it ends.
+        transfer.abandon(error instanceof Error ? error.message : String(error));
+        settled = true;
         clearInterval(watching);
         close();
         reject(error);
