@@ -106,13 +106,15 @@ function commonHabit(devices: readonly Device[], who: string): Habit | undefined
   /** A value that all of them have. */
   const agreed = (value: (record: Recovery) => string | undefined): string | undefined =>
     most.every((record) => value(record) === value(first)) ? value(first) : undefined;
+  // A record without a kind says nothing against the others.
+  const kinds = [...new Set(most.map(({ imageKind }) => imageKind))].filter((kind) => kind !== undefined);
   return {
     mode: first.mode,
     routerAddress: agreed(({ routerAddress }) => routerAddress),
     hostAddress: agreed(({ hostAddress }) => hostAddress),
     fileName: agreed(({ fileName, fileNameRequired }) => (fileNameRequired === true ? fileName : undefined)),
     trigger: agreed(({ trigger }) => trigger) ?? first.trigger,
-    imageKind: agreed(({ imageKind }) => imageKind) as Recovery['imageKind'],
+    imageKind: kinds.length === 1 ? kinds[0] : undefined,
     whose: `${most.length} of ${known.length} recorded devices of ${who} do so`,
   };
 }

@@ -63,16 +63,17 @@ function stepsOf(plan: Plan): string[] {
     ];
   }
   const cable = `Connect this computer to a LAN port of the device by cable, and nothing else to it. This computer needs the address ${host?.value ?? 'that the loader asks'}.`;
-  const start =
-    part === 'client'
-      ? `Switch the device off. Start owimg: it asks ${router?.value ?? 'the device'} four times a second.`
-      : 'Switch the device off. Start owimg: it waits.';
+  const waits = part === 'client' ? `owimg asks ${router?.value ?? 'the device'} four times a second` : 'owimg waits until the device asks';
+  const start = `Switch the device off. When you have said yes below, ${waits}, for as long as it takes.`;
   const hands =
     trigger === undefined
       ? 'Then switch the device on. What makes its loader listen is not recorded: mostly the reset button, held while powering on.'
-      : `Then: ${trigger.value}${trigger.from === 'habit' ? ' (a guess)' : ''}.`;
+      : `Then ${byHand(trigger.value)}${trigger.from === 'habit' ? ' (a guess)' : ''}.`;
   return [cable, start, hands, 'Let the button go when owimg says that the device has answered.'];
 }
+
+/** As it is told to somebody. */
+const byHand = (trigger: string): string => trigger.replace(/^automatic( at boot)?/, 'switch the device on: it asks by itself');
 
 const capital = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 
