@@ -52,7 +52,8 @@ export function expectedOf(
   bytesOf: (layer: Layer) => Uint8Array,
   sha256: (bytes: Uint8Array) => string,
 ): Expected {
-  const squashfs = ramOnly ? undefined : allLayers(inspection.root).find(({ format }) => format === 'squashfs');
+  // Some loaders want the kernel in a file system too: it stands in front of the root file system.
+  const squashfs = ramOnly ? undefined : allLayers(inspection.root).findLast(({ format }) => format === 'squashfs');
   const blocks = squashfs === undefined ? 0 : Math.floor(squashfs.length / readBlock);
   return {
     boards: device.boards,
@@ -78,7 +79,7 @@ export function questionFor({ rootfs }: Expected): string {
     `d=$(sed -n 's/^\\(mtd[0-9]*\\):.* "rootfs"$/\\1ro/p' /proc/mtd 2>/dev/null | head -n1)`,
     `[ -n "$d" ] || d=$(basename "$(dirname "$(grep -lx rootfs /sys/class/ubi/ubi*_*/name 2>/dev/null | head -n1)")")`,
   ].join('; ');
-  return `${board}; ${find}; [ -c "/dev/$d" ] && dd if="/dev/$d" bs=${readBlock} count=${rootfs.blocks} 2>/dev/null | sha256sum | sed 's/^/rootfs /'`;
+  return `${board}; ${find}; [ -c "/dev/$d" ] && dd if="/dev/$d" bs=${readBlock} count=${rootfs.blocks} 2>/dev/null | sha256sum | sed 's/^/rootfs /'; true`;
 }
 
 /** What it answered. `undefined` where that is no answer of an OpenWrt. */
