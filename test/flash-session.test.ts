@@ -4,14 +4,17 @@ import { Socket } from 'node:dgram';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import schema from '../docs/schema/flash.schema.json' with { type: 'json' };
 import type { Console } from '../src/cli/console.ts';
+import { runDoctor } from '../src/cli/doctor.ts';
 import { type FlashFlags, runFlash } from '../src/cli/flash.ts';
 import type { Host } from '../src/flash/host.ts';
 import type { Surroundings } from '../src/flash/surroundings.ts';
 import { consoleOf } from './support/console.ts';
 import { loopbackHost } from './support/flash-host.ts';
-import { askingLoader, emptySurroundings, freePort, waitingLoader } from './support/flash-loaders.ts';
+import { askingLoader, emptySurroundings, freePort, listening, waitingLoader } from './support/flash-loaders.ts';
 import { loadImage } from './support/images.ts';
 import { type LoaderHabits, ubootTftpboot, ubootTftpsrv } from './support/loaders.ts';
 
@@ -153,10 +156,7 @@ describe('serving a loader', () => {
   test('the TP-Link loader gets the very bytes under the name that it wants, whatever the file is called', async () => {
     const port = await freePort();
     const flashing = flash(archer, serve(port));
-    await vi.waitFor(
-      async () => expect((await import('node:fs')).readFileSync('/proc/net/udp', 'utf8')).toContain(`:${port.toString(16).toUpperCase()}`),
-      5000,
-    );
+    await listening(port);
     const { loader, close } = await askingLoader({ ...ubootTftpboot, name: 'ArcherC7v5_tp_recovery.bin' }, port);
     const { status, err } = await flashing;
     expect(status).toBe(0);
@@ -169,7 +169,7 @@ describe('serving a loader', () => {
   test('a loader that asks for another name gets nothing, and the person is told which', async () => {
     const port = await freePort();
     const flashing = flash(archer, serve(port, { wait: '1.5' }));
-    await vi.waitFor(() => expect(readFileSync('/proc/net/udp', 'utf8')).toContain(`:${port.toString(16).toUpperCase()}`), 5000);
+    await listening(port);
     const { loader, close } = await askingLoader({ ...ubootTftpboot, name: 'ArcherA7v5_tp_recovery.bin' }, port);
     const { status, err } = await flashing;
     expect(status).toBe(4);
@@ -186,7 +186,7 @@ describe('serving a loader', () => {
     const flashing = flash(archer, serve(port, { verify: true }), {
       around: { ping: async () => new Promise((resolve) => setTimeout(() => resolve(undefined), 20)) },
     });
-    await vi.waitFor(() => expect(readFileSync('/proc/net/udp', 'utf8')).toContain(`:${port.toString(16).toUpperCase()}`), 5000);
+    await listening(port);
     const first = await askingLoader(habits, port);
     await vi.waitFor(() => expect(first.loader.state).toBe('done'), 5000);
     const second = await askingLoader(habits, port);
@@ -250,6 +250,32 @@ describe('--verify', () => {
       expect(out).not.toContain('Bad Data CRC');
       expect(status).toBe(6);
     }));
+});
+
+describe('--read-back', () => {
+  async function readBack(readable: Uint8Array | undefined): Promise<Flashed> {
+    const behind = await waitingLoader(ubootTftpsrv, readable);
+    try {
+      return await flash(wndr, push(behind.port, { readBack: true }));
+    } finally {
+      behind.close();
+    }
+  }
+
+  test('a loader that gives back what it was sent', async () => {
+    const { status, err } = await readBack(images.wndr);
+    expect(err).toContain('every byte is the same');
+    expect(status).toBe(0);
+  });
+
+  test('one that gives back something else, longer or shorter: exit 6', async () => {
+    for (const other of [images.wndr.with(40_000, 1), images.wndr.subarray(0, -1), new Uint8Array([...images.wndr, 0])])
+      expect((await readBack(other)).status).toBe(6);
+  });
+
+  test('is nothing for loaders that fetch the file: exit 2', async () => {
+    await expect(flash(archer, serve(await freePort(), { readBack: true }))).rejects.toMatchObject({ code: 'bad-usage' });
+  });
 });
 
 describe('what stops it before anything is sent', () => {
@@ -366,6 +392,49 @@ test('the transcript tells what happened, without folders and without the ownerâ
     expect(text).not.toContain(folder);
     expect(text).toContain(`exit status ${status}`);
   }));
+
+describe('docs/schema/flash.schema.json', () => {
+  const validate = new Ajv2020({ strict: true, allowUnionTypes: true }).compile(schema);
+
+  test('holds for plans: of records, of guesses, of what stops, of what nobody knows', async () => {
+    const plans: readonly (readonly [string, FlashFlags])[] = [
+      [archer, serve(6969)],
+      [wndr, push(6969)],
+      [wndr, push(6969, { device: 'dlink_dir-842-c1' })],
+      [asr, push(6969, { device: 'mikrotik_rb5009upr' })],
+    ];
+    for (const [path, flags] of plans) {
+      const { status, out } = await flash(path, { ...flags, dryRun: true, json: true });
+      const plan = JSON.parse(out);
+      validate(plan);
+      expect(validate.errors).toBeNull();
+      expect(plan.exit).toBe(status);
+    }
+  });
+
+  test('holds for every event of a transfer, sent and served', async () => {
+    const lines: unknown[] = await withWaiting(ubootTftpsrv, async ({ port }) => eventsOf((await flash(wndr, push(port, { ndjson: true, verify: true }))).out));
+    const port = await freePort();
+    const flashing = flash(archer, serve(port, { ndjson: true }));
+    await listening(port);
+    const { close } = await askingLoader({ ...ubootTftpboot, name: 'ArcherC7v5_tp_recovery.bin' }, port);
+    lines.push(...eventsOf((await flashing).out));
+    close();
+    expect(lines.length).toBeGreaterThan(8);
+    for (const line of lines) {
+      validate(line);
+      expect(validate.errors).toBeNull();
+    }
+  });
+
+  test('holds for owimg doctor, and not for anything', async () => {
+    const { io, ran } = consoleOf();
+    await runDoctor({ device: 'ubnt_bullet-m-ar7240', json: true }, io, loopbackHost());
+    validate(JSON.parse(ran.out));
+    expect(validate.errors).toBeNull();
+    expect(validate({ schemaVersion: 1 })).toBe(false);
+  });
+});
 
 test('--ndjson: plan, transfer and result as events', () =>
   withWaiting(ubootTftpsrv, async ({ port }) => {

@@ -10,7 +10,7 @@ import type { Sighting, Verification } from '../flash/afterwards.ts';
 import type { Host } from '../flash/host.ts';
 import type { Plan, PlanOptions } from '../flash/plan.ts';
 import type { Preflight } from '../flash/preflight.ts';
-import type { Job, Sent } from '../flash/session.ts';
+import type { Job, ReadBack, Sent } from '../flash/session.ts';
 import type { Surroundings } from '../flash/surroundings.ts';
 import { formats } from '../index.ts';
 import { openWith } from '../inspect.ts';
@@ -45,6 +45,7 @@ export interface FlashFlags {
   readonly port?: string | undefined;
   readonly back?: string | undefined;
   readonly wait?: string | undefined;
+  readonly readBack?: true | undefined;
   readonly serialLog?: string | undefined;
   readonly transcript?: string | undefined;
   readonly force?: true | undefined;
@@ -335,8 +336,8 @@ async function carryOut(
   world: World,
   signal: AbortSignal,
   io: Console,
-): Promise<{ sent: Sent; askedAgain?: () => boolean; stop: () => void }> {
-  const { sendFile, serveFile } = await import('../flash/session.ts');
+): Promise<{ sent: Sent; back?: ReadBack | undefined; askedAgain?: () => boolean; stop: () => void }> {
+  const { readBack, sendFile, serveFile } = await import('../flash/session.ts');
   const { plan, bytes } = proved;
   const job: Job = {
     plan,
@@ -353,7 +354,9 @@ async function carryOut(
   try {
     if (plan.part === 'server') return await serveFile(job);
     talk.say(`Asking ${plan.router?.value ?? ''} to take ${plan.name?.value ?? ''}. Now do what the plan says; Ctrl-C ends it.`);
-    return { sent: await sendFile(job), stop: () => undefined };
+    const sent = await sendFile(job);
+    const back = sent.sent === 'sent' && flags.readBack === true ? await readBack({ ...job, event: (event) => talk.tell(event) }) : undefined;
+    return { sent, back, stop: () => undefined };
   } finally {
     clearInterval(quiet);
     talk.end();
@@ -398,6 +401,20 @@ async function afterwards(
   return told === undefined ? undefined : fromConsole(told);
 }
 
+const readBackWords: Readonly<Record<ReadBack, string>> = {
+  same: 'The loader gave the file back: every byte is the same.',
+  different: 'The loader gave back something else.',
+  refused: 'The loader does not give the file back; few do.',
+  interrupted: 'Reading back was ended.',
+};
+
+const notTheSame: Verification = {
+  result: 'different',
+  says: 'What the loader gave back is not what it was sent.',
+  compared: [],
+  next: 'Leave it alone until it answers again or restarts, then send the image once more.',
+};
+
 const verificationCodes = { verified: 0, different: errorKinds['other-system'].exit, unverified: errorKinds['not-verified'].exit, interrupted: 130 } as const;
 
 async function transferAndWatch(proved: Proved, flags: FlashFlags, world: World, ready: Preflight, io: Console, talk: Talk): Promise<number> {
@@ -418,7 +435,11 @@ async function transferAndWatch(proved: Proved, flags: FlashFlags, world: World,
       talk.tell({ event: 'sent', ...sent, sha256: proved.plan.file.sha256 });
       talk.say(sentText(sent));
       talk.say(patienceText(proved.plan));
-      const verification = await afterwards(proved, flags, talk, world, ready, log, done.askedAgain, signal);
+      if (done.back !== undefined) {
+        talk.tell({ event: 'read-back', result: done.back });
+        talk.say(readBackWords[done.back]);
+      }
+      const verification = done.back === 'different' ? notTheSame : await afterwards(proved, flags, talk, world, ready, log, done.askedAgain, signal);
       if (verification === undefined) {
         const exit = signal.aborted ? 130 : 0;
         talk.tell({ event: 'result', result: 'sent', exit });
@@ -473,6 +494,8 @@ export async function runFlash(path: string, flags: FlashFlags, io: Console, wor
     rollsOver: plan.blocks.rollsOver,
   };
   const ready = await preflight(need, world.host);
+  if (flags.readBack === true && plan.part !== 'client')
+    throw new OwimgError('bad-usage', 'Cannot read back from a loader that fetches the file itself', 'Leave --read-back out; --verify compares what runs.');
   const refused = await obstacle(proved, ready, accepted);
   const exit = refused === undefined ? 0 : errorKinds[refused.code].exit;
   const talk = new Talk(io, flags, plan);
@@ -532,6 +555,7 @@ export function addFlash(program: Command, io: Console, done: (status: number) =
     .option('-p, --port <port>', 'UDP port (69)')
     .option('--back <address>', 'where the device is looked for afterwards (192.168.1.1)')
     .option('--wait <seconds>', 'give up when nobody answers for so long; without it until Ctrl-C')
+    .option('--read-back', 'ask the loader for the file again and compare: few give it, and some are disturbed by it')
     .option('--serial-log <file>', 'listen to a console log, terminal or pipe for what the loader says')
     .option('--transcript <file>', 'write down what happened, for a forum')
     .option('--force', 'replace an existing transcript')

@@ -1,7 +1,7 @@
 /** The transfer itself: sends the file to the loader, or serves it until the loader has it. The bytes are those that were judged. */
 import { isIPv4 } from 'node:net';
 import type { ClientEvent, ClientJob, ClientTransfer, Failure, Outcome, Peer } from '../tftp/client.ts';
-import { pushPace } from '../tftp/pace.ts';
+import { getPace, pushPace } from '../tftp/pace.ts';
 import { bytesSource } from '../tftp/sending.ts';
 import { type ServerEvent, serverLimits } from '../tftp/server.ts';
 import { type ListenEvent, localAddresses, runClient, type SendProblem, type Trace, UdpServer } from '../tftp/udp.ts';
@@ -96,6 +96,28 @@ export async function sendFile({ plan, bytes, signal, askFor, event, trace, prog
     return { sent: 'sent', to, bytes: bytes.length, retransmissions: 0, milliseconds, unconfirmed: true, remark: said };
   }
   return { sent: 'failed', began: failure !== 'no-answer' && failure !== 'refused', failure, message, said };
+}
+
+/** `same`, `different`: what came back. `refused`: the loader does not give it, as most. */
+export type ReadBack = 'same' | 'different' | 'refused' | 'interrupted';
+
+/** So long a loader is asked for what it was sent: most never answer. */
+const readBackFor = 5000;
+
+/** Asks the loader for what it was just sent, and compares. */
+export async function readBack({ plan, bytes, signal, event, trace }: Job): Promise<ReadBack> {
+  const { router, name, port } = plan;
+  if (router === undefined || name === undefined) return 'refused';
+  const server = { address: router.value, port: port.value };
+  let [length, same] = [0, true];
+  const deliver = (data: Uint8Array): void => {
+    same &&= data.every((byte, index) => byte === bytes[length + index]);
+    length += data.length;
+  };
+  const job: ClientJob = { direction: 'get', server, name: name.value, mode: 'octet', pace: getPace, askFor: readBackFor, quiet: true, deliver };
+  const outcome = await runClient(server, () => job, { signal, trace, event });
+  if (outcome.outcome !== 'failed') return same && length === bytes.length ? 'same' : 'different';
+  return outcome.failure === 'interrupted' ? 'interrupted' : 'refused';
 }
 
 /** A server that was asked for the file once, and goes on to listen whether it is asked again. */

@@ -19,9 +19,24 @@ export interface Behind<T> {
   close(): void;
 }
 
-/** A loader that waits to be given a file, at 127.0.0.1. Its port 69 is `port`. */
-export async function waitingLoader(habits: LoaderHabits): Promise<Behind<WaitingLoader>> {
-  const [main, other] = [await open(), await open()];
+const packet = (opcode: number, block: number, data: Uint8Array): Uint8Array => Uint8Array.from([0, opcode, block >> 8, block & 0xff, ...data]);
+
+/**
+ * A loader that waits to be given a file, at 127.0.0.1. Its port 69 is `port`.
+ *
+ * @param readable what it gives to who reads; nothing without it, as U-Boot
+ */
+export async function waitingLoader(habits: LoaderHabits, readable?: Uint8Array): Promise<Behind<WaitingLoader>> {
+  const [main, other, reading] = [await open(), await open(), await open()];
+  const give = (block: number, port: number): void =>
+    reading.send(packet(3, block, (readable ?? new Uint8Array(0)).subarray((block - 1) * 512, block * 512)), port, '127.0.0.1');
+  main.on('message', (bytes, { port }) => {
+    if (bytes[1] === 1 && readable !== undefined) give(1, port);
+  });
+  reading.on('message', (bytes, { port }) => {
+    const next = (((bytes[2] as number) << 8) | (bytes[3] as number)) + 1;
+    if (bytes[1] === 4 && (next - 1) * 512 <= (readable?.length ?? 0)) give(next, port);
+  });
   const loader: WaitingLoader = new WaitingLoader(habits, (bytes, fromPort, { address, port }) => (fromPort === 69 ? main : other).send(bytes, port, address));
   main.on('message', (bytes, { address, port }) => loader.receive(bytes, 69, { address, port }, now()));
   other.on('message', (bytes, { address, port }) => loader.receive(bytes, habits.answerPort ?? 69, { address, port }, now()));
@@ -33,6 +48,7 @@ export async function waitingLoader(habits: LoaderHabits): Promise<Behind<Waitin
       clearInterval(timer);
       main.close();
       other.close();
+      reading.close();
     },
   };
 }
@@ -63,6 +79,21 @@ export async function freePort(): Promise<number> {
   socket.close();
   await once(socket, 'close');
   return port;
+}
+
+/** Waits until somebody listens on a port of the loopback. */
+export async function listening(port: number): Promise<void> {
+  for (let attempt = 0; attempt < 500; attempt += 1) {
+    const socket = createSocket('udp4');
+    const taken = await new Promise<boolean>((resolve) => {
+      socket.once('error', () => resolve(true));
+      socket.bind(port, '127.0.0.1', () => resolve(false));
+    });
+    socket.close();
+    if (taken) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`nobody listens on ${port}`);
 }
 
 /** A network without anybody in it, in which time passes as soon as somebody waits. */
