@@ -1,6 +1,6 @@
 /** `owimg flash` from end to end on the loopback: simulated loaders take the image, or do not. */
 import { createHash } from 'node:crypto';
-import { Socket } from 'node:dgram';
+import { createSocket, Socket } from 'node:dgram';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ import type { Host } from '../src/flash/host.ts';
 import type { Surroundings } from '../src/flash/surroundings.ts';
 import { consoleOf } from './support/console.ts';
 import { loopbackHost } from './support/flash-host.ts';
-import { askingLoader, emptySurroundings, freePort, listening, waitingLoader } from './support/flash-loaders.ts';
+import { askingLoader, emptySurroundings, freePort, waitingLoader } from './support/flash-loaders.ts';
 import { loadImage } from './support/images.ts';
 import { type LoaderHabits, ubootTftpboot, ubootTftpsrv } from './support/loaders.ts';
 
@@ -49,6 +49,21 @@ async function flash(
   const { io, ran } = consoleOf(console);
   const status = await runFlash(path, flags, io, { host, around: emptySurroundings(around) });
   return { status, ...ran };
+}
+
+/** Runs it in the background, as soon as it serves. */
+async function serving(path: string, flags: FlashFlags, options: Parameters<typeof flash>[2] = {}): Promise<{ readonly flashing: Promise<Flashed> }> {
+  let err = '';
+  let flashing: Promise<Flashed> | undefined;
+  await new Promise<void>((resolve, reject) => {
+    const told = (text: string): void => {
+      err += text;
+      if (err.includes('Waiting for the device on')) resolve();
+    };
+    flashing = flash(path, flags, { ...options, console: { err: told } }).then((ran) => ({ ...ran, err }));
+    flashing.then(resolve as never, reject);
+  });
+  return { flashing: flashing as unknown as Promise<Flashed> };
 }
 
 /** For the WNDR3700, of which nothing is recorded: the guess is confirmed. */
@@ -155,8 +170,7 @@ describe('sending to a loader', () => {
 describe('serving a loader', () => {
   test('the TP-Link loader gets the very bytes under the name that it wants, whatever the file is called', async () => {
     const port = await freePort();
-    const flashing = flash(archer, serve(port));
-    await listening(port);
+    const { flashing } = await serving(archer, serve(port));
     const { loader, close } = await askingLoader({ ...ubootTftpboot, name: 'ArcherC7v5_tp_recovery.bin' }, port);
     const { status, err } = await flashing;
     expect(status).toBe(0);
@@ -168,8 +182,7 @@ describe('serving a loader', () => {
 
   test('a loader that asks for another name gets nothing, and the person is told which', async () => {
     const port = await freePort();
-    const flashing = flash(archer, serve(port, { wait: '1.5' }));
-    await listening(port);
+    const { flashing } = await serving(archer, serve(port, { wait: '1.5' }));
     const { loader, close } = await askingLoader({ ...ubootTftpboot, name: 'ArcherA7v5_tp_recovery.bin' }, port);
     const { status, err } = await flashing;
     expect(status).toBe(4);
@@ -180,13 +193,28 @@ describe('serving a loader', () => {
     close();
   });
 
+  test('Ctrl-C in the middle: exit 130, and the device is told', async () => {
+    const port = await freePort();
+    const { flashing } = await serving(archer, serve(port));
+    const heard: Uint8Array[] = [];
+    const device = createSocket('udp4');
+    device.on('message', (bytes) => heard.push(bytes));
+    // It asks, and is dead from then on.
+    device.send('\0\x01ArcherC7v5_tp_recovery.bin\0octet\0', port, '127.0.0.1');
+    await vi.waitFor(() => expect(heard[0]?.[1]).toBe(3), 5000);
+    process.emit('SIGINT');
+    expect((await flashing).status).toBe(130);
+    await vi.waitFor(() => expect(heard.at(-1)?.[1]).toBe(5), 2000);
+    expect(new TextDecoder().decode(heard.at(-1)?.subarray(4))).toContain('owimg was stopped');
+    device.close();
+  });
+
   test('a device that pulls again within a minute did not take it: exit 6', async () => {
     const port = await freePort();
     const habits = { ...ubootTftpboot, name: 'ArcherC7v5_tp_recovery.bin' };
-    const flashing = flash(archer, serve(port, { verify: true }), {
+    const { flashing } = await serving(archer, serve(port, { verify: true }), {
       around: { ping: async () => new Promise((resolve) => setTimeout(() => resolve(undefined), 20)) },
     });
-    await listening(port);
     const first = await askingLoader(habits, port);
     await vi.waitFor(() => expect(first.loader.state).toBe('done'), 5000);
     const second = await askingLoader(habits, port);
@@ -415,8 +443,7 @@ describe('docs/schema/flash.schema.json', () => {
   test('holds for every event of a transfer, sent and served', async () => {
     const lines: unknown[] = await withWaiting(ubootTftpsrv, async ({ port }) => eventsOf((await flash(wndr, push(port, { ndjson: true, verify: true }))).out));
     const port = await freePort();
-    const flashing = flash(archer, serve(port, { ndjson: true }));
-    await listening(port);
+    const { flashing } = await serving(archer, serve(port, { ndjson: true }));
     const { close } = await askingLoader({ ...ubootTftpboot, name: 'ArcherC7v5_tp_recovery.bin' }, port);
     lines.push(...eventsOf((await flashing).out));
     close();

@@ -81,21 +81,6 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Waits until somebody listens on a port of the loopback. */
-export async function listening(port: number): Promise<void> {
-  for (let attempt = 0; attempt < 500; attempt += 1) {
-    const socket = createSocket('udp4');
-    const taken = await new Promise<boolean>((resolve) => {
-      socket.once('error', () => resolve(true));
-      socket.bind(port, '127.0.0.1', () => resolve(false));
-    });
-    socket.close();
-    if (taken) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`nobody listens on ${port}`);
-}
-
 /** A network without anybody in it, in which time passes as soon as somebody waits. */
 export function emptySurroundings(more: Partial<Surroundings> = {}): Surroundings & { readonly time: number } {
   let time = 0;
