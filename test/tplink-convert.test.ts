@@ -10,6 +10,7 @@ import type { Device } from '../src/devices/facts.ts';
 import { loadDeviceFacts } from '../src/devices/load.ts';
 import { formats, inspect } from '../src/index.ts';
 import { compose, decompose, type Recipe } from '../src/recipes/interpreter.ts';
+import { imageShape } from '../src/recipes/shape.ts';
 import { readFixtureFile } from './support/fixtures.ts';
 import { loadImage } from './support/images.ts';
 
@@ -107,6 +108,11 @@ describe('the steps of TP-Link headers make the bytes of mktplinkfw and mktplink
       v2('mktplinkfw2 -H 017 -F 4Mmtk -V "ver. 2.0 with more words than its field of 48 bytes holds" -y 3.4 -v 1.2.3 -k @KERNEL@ -r @ROOTFS@ -s -o @OUT@.new'),
     ],
     [
+      'an option that takes the next one for its value, where a device has no TPLINK_HWID',
+      'b38416373962035c728b0fe4a80c206127a346954e03b2bc767d2f4177a34609',
+      v2('mktplinkfw2 -H -W 0x2 -w 0x1 -F 4Mmtk -V "ver. 2.0" -k @KERNEL@ -r @ROOTFS@ -s -o @OUT@.new'),
+    ],
+    [
       'what is written where no name is given, which tells nothing of the build',
       '0aa9e218bb60d91783aefebc6c280ec46e9f87f38c49a244e1803a77cc92a6e0',
       v1('mktplinkfw -H 1 -F 4M -k @KERNEL@ -r @ROOTFS@ -s -o @OUT@.new'),
@@ -196,6 +202,14 @@ describe('the step tplink-safeloader makes the bytes of tplink-safeloader', () =
     const text = await make(safeloader('ARCHER-C7-V5', 'factory'), { kernel, rootfs });
     expect([...(await decompose(safeloader('ARCHER-C7-V5', 'factory'), text, context)).told]).toEqual([]);
   });
+});
+
+test('imageShape() of a SafeLoader sysupgrade image takes the places of the partitions that the board names', () => {
+  const device = deviceNamed('tplink_deco-m5-v1');
+  const image = device.images.find(({ name }) => name === 'sysupgrade.bin');
+  if (image === undefined) throw new Error('no sysupgrade.bin');
+  // os-image@1 at 0xd90000, file-system@1 at 0x1190000
+  expect(imageShape(device, image, facts.safeloaderBoards)).toContainEqual({ what: 'gap', at: 0x400000 });
 });
 
 describe('what cannot be made is refused', () => {
