@@ -198,10 +198,10 @@ function targetOf(device: Device, { to, image }: ConvertOptions, fs: string | nu
 
 /** When the image was built, as the newest of its own dates tells: OpenWrt gives all of them SOURCE_DATE_EPOCH. */
 function dateInside(root: Layer): string | undefined {
-  const dates = allLayers(root).flatMap(({ format, fields }) => {
-    const name = { uimage: 'time', squashfs: 'modificationTime' }[format];
-    const value = fields.find((field) => field.name === name)?.value;
-    return typeof value === 'number' && value > 0 ? [value] : [];
+  const dated = allLayers(root).filter(({ format }) => format === 'uimage' || format === 'squashfs');
+  const dates = dated.flatMap(({ fields }) => {
+    const seconds = Number(fields.find(({ name }) => name === 'time')?.value ?? 0);
+    return seconds > 0 ? [seconds] : [];
   });
   return dates.length === 0 ? undefined : String(Math.max(...dates));
 }
