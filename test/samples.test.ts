@@ -30,7 +30,7 @@ const samples: readonly (readonly [file: string, format: string, status: string]
   ['owrt-ichensky-wr740n-v4-factory.bin', 'tplink-v1', 'sound'],
   ['owrt-ichensky-wr740n-v4-sysupgrade.bin', 'tplink-v1', 'sound'],
   ['owrt-wr841nv14-tftp-recovery.bin', 'flash-slice', 'sound'],
-  ['sudowrt-ubnt-bullet-m-factory.bin', 'flash-slice', 'unknown'], // Ubiquiti header in front
+  ['sudowrt-ubnt-bullet-m-factory.bin', 'ubnt', 'sound'],
   ['sudowrt-ubnt-bullet-m-sysupgrade.bin', 'flash-slice', 'sound'],
   ['sudowrt-wndr3700-factory.img', 'netgear-dni', 'sound'],
   ['sudowrt-wndr3700-sysupgrade.bin', 'flash-slice', 'sound'],
