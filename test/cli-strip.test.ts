@@ -64,6 +64,20 @@ describe('owimg strip', () => {
     expect(made.subarray(0xfff0, 0x10000).every((byte) => byte === 0xff)).toBe(true);
   });
 
+  test.each([
+    ['sound-boot-loader.bin', 256 + 896],
+    ['sound-version-6.bin', 256],
+  ])('of the image tag %s keeps the header of the kernel, and does not say how to write what it cannot check', async (name, start) => {
+    const image = readFixtureFile(`imagetag/${name}`);
+    const { status, out } = await owimg(['strip', folder.write('i.bin', image)]);
+    expect(status).toBe(0);
+    const made = folder.read('i.stripped.bin');
+    expect(Buffer.compare(made, image.subarray(start, start + made.length))).toBe(0);
+    expect(made.length).toBe(image.length - start);
+    expect(out).not.toContain('mtd -r write');
+    expect(out).toContain('do not flash them');
+  });
+
   test('of an archive of several firmware files is exit status 2 with the list', async () => {
     const { status, err } = await owimg(['strip', 'fixtures/zip/sound-two-firmware.zip', '-o', folder.path('x.bin')]);
     expect(status).toBe(2);
