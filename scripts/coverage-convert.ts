@@ -64,7 +64,12 @@ function readPairs(folder: string): Pair[] {
   );
 }
 
-const reasons: Readonly<Record<string, Outcome>> = { 'step-unknown': 'not yet', 'part-missing': 'impossible', 'conversion-impossible': 'impossible' };
+const reasons: Readonly<Record<string, Outcome>> = {
+  'step-unknown': 'not yet',
+  'unknown-format': 'not yet',
+  'part-missing': 'impossible',
+  'conversion-impossible': 'impossible',
+};
 
 async function convertPair(folder: string, { from, to, direction }: Pair): Promise<Omit<Answer, 'index'>> {
   const facts = await loadDeviceFacts();
