@@ -270,8 +270,8 @@ function isOwnImage(inspection: Inspection, length: number, context: Context, re
  * Makes the image that is wanted; {@link proveConversion} is owed before anybody gets it.
  *
  * @param bytes the whole file
- * @throws OwimgError `input-refused`, `image-ambiguous`, `device-ambiguous`, `bad-usage` (no device), `part-missing`, `step-unknown`,
- *   `conversion-impossible`
+ * @throws OwimgError `input-refused`, `image-ambiguous`, `device-ambiguous`, `bad-usage` (no device), `bad-value` (a part that the recipe does
+ *   not take), `part-missing`, `step-unknown`, `conversion-impossible`
  */
 export async function convertWith(bytes: Uint8Array, formats: readonly AnyFormat[], context: Context, request: ConvertRequest): Promise<Conversion> {
   const name = request.name === undefined ? {} : { name: request.name };
@@ -327,6 +327,14 @@ async function convertInspected(
   const given = new Map([...parts.bytes, ...(options.parts ?? [])]);
   const values = new Values(options, parts.told, inspection.root);
   const made = await compose(target, given, values.record, recipes);
+  for (const name of options.parts?.keys() ?? []) {
+    if (made.took.has(name)) continue;
+    throw new OwimgError(
+      'bad-value',
+      `The recipe of ${to.name} of ${device.profile} takes no "${name}"`,
+      `It takes ${[...made.took].join(', ')}: leave "${name}" out.`,
+    );
+  }
   const again = await compose(source, parts.bytes, values.record, recipes);
   const reproduced = firstDifference(bytes, again.image) === null;
   if (!reproduced && options.accept?.has('layout-mismatch') !== true) requireSamePlaces(bytes, again.image, source);

@@ -60,7 +60,7 @@ test.each([1, 2, 3])('convertWith() and its proof throw nothing but OwimgError (
       to: random(2) === 0 ? ('factory' as const) : ('sysupgrade' as const),
       image,
       accept,
-      parts: random(2) === 0 ? parts : undefined,
+      parts: random(8) === 0 ? parts : undefined,
     };
     const code = await convertWith(bent(bytes, random), formats, context, request)
       .then((conversion) => proveConversion(conversion.image, conversion, formats, context, accept))
