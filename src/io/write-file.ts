@@ -68,11 +68,13 @@ export async function writeFile(path: string, bytes: Uint8Array | string, force 
     const handle = await open(temporary, 'wx', 0o666);
     try {
       await handle.writeFile(bytes);
-      await handle.sync();
+      // The disk takes its time; what was written is looked at meanwhile.
+      const synced = handle.sync();
+      const checked = verify === undefined ? undefined : readFile(temporary).then((written) => verify(new Uint8Array(written)));
+      await Promise.all([synced, checked]);
     } finally {
       await handle.close();
     }
-    await verify?.(new Uint8Array(await readFile(temporary)));
     if (force) await rename(temporary, path);
     // A link fails where the name is taken, also by somebody who was quicker.
     else {
