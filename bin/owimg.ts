@@ -6,6 +6,8 @@ import { removeUnfinished } from '../src/io/write-file.ts';
 const interrupted = 130;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
+    // A transfer ends in good order by itself.
+    if (process.listenerCount(signal) > 0) return;
     removeUnfinished();
     process.exit(interrupted);
   });

@@ -114,6 +114,19 @@ describe('lint enforces the arrows', () => {
       "import { sliceId } from '../inspect.ts';\n\nexport const x = sliceId;\n",
       'imports only src/recipes',
     ],
+    [
+      'TFTP may not import the engine',
+      'src/tftp/zz-arrow.ts',
+      "import { inspectWith } from '../inspect.ts';\n\nexport const x = inspectWith;\n",
+      'src/tftp is a leaf',
+    ],
+    [
+      'only the skin of TFTP may use Node modules',
+      'src/tftp/zz-arrow.ts',
+      "import { createSocket } from 'node:dgram';\n\nexport const x = createSocket;\n",
+      'noNodejsModules',
+    ],
+    ['only the skin of TFTP may know the time', 'src/tftp/zz-arrow.ts', 'export const x = performance.now();\n', 'The clock is handed in'],
     ['only the commands may import commander', 'src/io/zz-arrow.ts', "import { Command } from 'commander';\n\nexport const x = Command;\n", 'only in src/cli'],
     [
       'only the text report may import cli-table3',

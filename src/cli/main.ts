@@ -12,7 +12,9 @@ import { addExtract } from './extract.ts';
 import { addFormats } from './formats.ts';
 import { addInspect } from './inspect.ts';
 import { addMetadata } from './metadata.ts';
+import { addServe } from './serve.ts';
 import { addStrip } from './strip.ts';
+import { addTftp } from './tftp.ts';
 import { addWrap } from './wrap.ts';
 
 /**
@@ -49,6 +51,8 @@ export async function main(args: readonly string[], io: Console): Promise<number
   addExplain(program as unknown as Command, io, done);
   addDevices(program as unknown as Command, io, done);
   addFormats(program as unknown as Command, io, done);
+  addServe(program as unknown as Command, io, done);
+  addTftp(program as unknown as Command, io, done);
   for (const command of program.commands) command.copyInheritedSettings(program as unknown as typeof command);
   try {
     await program.parseAsync([...args], { from: 'user' });

@@ -52,6 +52,22 @@ export const errorKinds = {
     hint: 'Nothing was written. Please report this with the name of the file and of the device.',
     why: 'What was made did not pass the checks that every image has to pass, so it was thrown away.',
   },
+  'cannot-listen': {
+    exit: 4,
+    hint: 'Choose another address or port with --bind and --port.',
+    why: 'The UDP port could not be opened, so nobody can be answered.',
+  },
+  'cannot-reach': {
+    exit: 4,
+    hint: 'Is the cable in, is the address right, is the device in its boot loader?',
+    why: 'Nobody answered, or the answer was no: nothing was transferred.',
+  },
+  'transfer-failed': {
+    exit: 5,
+    hint: 'Try again. What has arrived so far is not kept.',
+    why: 'The transfer began and did not come to its end.',
+  },
+  'transfer-interrupted': { exit: 130, hint: 'The other side was told.', why: 'Somebody stopped it.' },
   'bad-value': { exit: 2, hint: 'Give a value in the range that the message names.', why: 'An option was given a value that it does not take.' },
 } as const satisfies Record<string, { exit: number; hint: string; why: string }>;
 

@@ -56,18 +56,24 @@ export async function requireWritable(path: string, force: boolean): Promise<voi
 }
 
 /**
- * Writes a new file, or replaces one with `force`. Interrupted at any moment there is no file, or the whole one.
+ * Writes a new file, or replaces one with `force`; several pieces one behind the other. Interrupted at any moment there is no file, or the whole one.
  *
  * @param verify is given what was read back, and throws where that is not good enough to be kept
  * @throws OwimgError `cannot-write`, and what `verify` throws; the target is as it was
  */
-export async function writeFile(path: string, bytes: Uint8Array | string, force = false, verify?: (written: Uint8Array) => Promise<void>): Promise<void> {
+export async function writeFile(
+  path: string,
+  bytes: Uint8Array | string | Iterable<Uint8Array>,
+  force = false,
+  verify?: (written: Uint8Array) => Promise<void>,
+): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path).slice(0, 100)}.${randomUUID()}.tmp`);
   try {
     unfinished.add(temporary);
     const handle = await open(temporary, 'wx', 0o666);
     try {
-      await handle.writeFile(bytes);
+      // A handle goes on writing where it is.
+      for (const part of typeof bytes === 'string' || bytes instanceof Uint8Array ? [bytes] : bytes) await handle.writeFile(part);
       // The disk takes its time; what was written is looked at meanwhile.
       const synced = handle.sync();
       const checked = verify === undefined ? undefined : readFile(temporary).then((written) => verify(new Uint8Array(written)));
