@@ -65,6 +65,12 @@ describe('the address', () => {
     expect(typed(check)[0]).toBe('sudo ip address add 192.168.1.10/24 dev eth0 && sudo ip link set eth0 up');
   });
 
+  test('from which the file is to come is missing', async () => {
+    const check = await checkOf('host-address', { ...push, host: '192.168.1.2' }, { cards: [inNetwork('192.168.1.77')], mayBind: async () => 'EADDRNOTAVAIL' });
+    expect(check?.says).toContain('is to come from 192.168.1.2');
+    expect(check?.state).toBe('problem');
+  });
+
   test('that is the same on both sides', async () => {
     expect((await checkOf('host-address', { ...serve, router: '192.168.0.66' }, { cards: [inNetwork('192.168.0.66')] }))?.state).toBe('problem');
     expect((await checkOf('host-address', push, { cards: [inNetwork('192.168.1.1')] }))?.says).toContain("this computer's own address");
@@ -75,6 +81,21 @@ describe('the address', () => {
     const check = await checkOf('host-address', push, { cards });
     expect(check?.state).toBe('note');
     expect(typed(check)).toEqual(['sudo ip link set wlan0 down']);
+  });
+});
+
+describe('the address after the transfer', () => {
+  const back = '192.168.1.1';
+
+  test('is in another network: a second address is needed', async () => {
+    const check = await checkOf('host-back', { ...serve, back }, { cards: [inNetwork('192.168.0.66')] });
+    expect(check?.state).toBe('note');
+    expect(typed(check)[0]).toBe('sudo ip address add 192.168.1.10/24 dev eth0 && sudo ip link set eth0 up');
+  });
+
+  test('is in the same network, or nobody asked', async () => {
+    expect(await checkOf('host-back', { ...push, back }, { cards: [inNetwork('192.168.1.5')] })).toBeUndefined();
+    expect(await checkOf('host-back', serve, { cards: [inNetwork('192.168.0.66')] })).toBeUndefined();
   });
 });
 

@@ -1,6 +1,7 @@
 /** `owimg flash` from end to end on the loopback: simulated loaders take the image, or do not. */
 import { createHash } from 'node:crypto';
 import { createSocket, Socket } from 'node:dgram';
+import { once } from 'node:events';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -165,6 +166,17 @@ describe('sending to a loader', () => {
       expect(loader.taken).toEqual([]);
       expect(err).toContain('Stopped. The device was told');
     }));
+});
+
+test.runIf(process.platform === 'linux')('a file is sent from the address that was named', async () => {
+  const device = createSocket('udp4');
+  device.bind(0, '127.0.0.1');
+  await once(device, 'listening');
+  const flashing = flash(wndr, push(device.address().port, { host: '127.0.0.2', wait: '0.3' }));
+  const [, from] = (await once(device, 'message')) as [Buffer, { address: string }];
+  expect(from.address).toBe('127.0.0.2');
+  await flashing;
+  device.close();
 });
 
 describe('serving a loader', () => {

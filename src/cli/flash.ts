@@ -378,7 +378,7 @@ async function afterwards(
   world: World,
   ready: Preflight,
   log: Following | undefined,
-  askedAgain: (() => boolean) | undefined,
+  done: { readonly loader: string; readonly askedAgain: (() => boolean) | undefined },
   signal: AbortSignal,
 ): Promise<Verification | undefined> {
   const { fromConsole, watchConsole, watchReturn } = await import('../flash/afterwards.ts');
@@ -391,7 +391,7 @@ async function afterwards(
       talk.tell({ event: 'seen', seen: sighting });
       talk.say(sightingText(sighting));
     };
-    const watched = { address: plan.back.value, loader: plan.router?.value, interface: ready.interface, expected, patience, askedAgain, console: reading };
+    const watched = { address: plan.back.value, interface: ready.interface, expected, patience, console: reading, ...done };
     return watchReturn(watched, world.around, see, signal);
   }
   if (reading === undefined) return undefined;
@@ -439,7 +439,10 @@ async function transferAndWatch(proved: Proved, flags: FlashFlags, world: World,
         talk.tell({ event: 'read-back', result: done.back });
         talk.say(readBackWords[done.back]);
       }
-      const verification = done.back === 'different' ? notTheSame : await afterwards(proved, flags, talk, world, ready, log, done.askedAgain, signal);
+      const verification =
+        done.back === 'different'
+          ? notTheSame
+          : await afterwards(proved, flags, talk, world, ready, log, { loader: sent.to.address, askedAgain: done.askedAgain }, signal);
       if (verification === undefined) {
         const exit = signal.aborted ? 130 : 0;
         talk.tell({ event: 'result', result: 'sent', exit });
@@ -487,7 +490,9 @@ export async function runFlash(path: string, flags: FlashFlags, io: Console, wor
   const need = {
     part: plan.part === 'client' || plan.part === 'server' ? plan.part : undefined,
     router: plan.router?.value,
-    host: plan.host?.from === 'usual' ? undefined : plan.host?.value,
+    // Who sends may do so from any address in the network, unless one was named.
+    host: plan.part === 'server' || plan.host?.from === 'option' ? plan.host?.value : undefined,
+    back: flags.verify === true ? plan.back.value : undefined,
     proposed: plan.host?.value,
     interface: plan.interface,
     port: plan.port.value,

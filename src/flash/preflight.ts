@@ -1,5 +1,5 @@
 /** Whether this computer is ready for a transfer, and what to type where it is not. Decides from the answers of a {@link Host}; changes nothing. */
-import { addressNumber, sameNetwork } from './addresses.ts';
+import { addressBeside, addressNumber, sameNetwork } from './addresses.ts';
 import type { Host, HostInterface, Platform } from './host.ts';
 
 export interface Command {
@@ -17,7 +17,8 @@ export interface HostCheck {
     | 'host-router'
     | 'host-server'
     | 'host-rollover'
-    | 'host-neighbour';
+    | 'host-neighbour'
+    | 'host-back';
   /** `problem`: it cannot work like this. `note`: it may get in the way. */
   readonly state: 'good' | 'note' | 'problem';
   readonly says: string;
@@ -40,6 +41,8 @@ export interface Need {
   readonly proposed?: string | undefined;
   readonly interface?: string | undefined;
   readonly port: number;
+  /** Where the device will be looked for afterwards. */
+  readonly back?: string | undefined;
   readonly rollsOver?: boolean | undefined;
 }
 
@@ -129,8 +132,11 @@ async function addressCheck(asked: Host, card: HostInterface | undefined, need: 
   // Systems do not list the addresses of a card without a link; but they let them be used.
   const has = holder !== undefined || (host !== undefined && (await asked.mayBind(0, host)) === 'yes');
   const inNetwork = all.filter(({ addresses }) => addresses.some((own) => router !== undefined && sameNetwork(own.address, router, own.prefix)));
-  if (part === 'server' && host !== undefined && !has) {
-    const says = `The loader asks ${host}, and this computer does not have that address now.`;
+  if (host !== undefined && !has) {
+    const says =
+      part === 'server'
+        ? `The loader asks ${host}, and this computer does not have that address now.`
+        : `The file is to come from ${host}, and this computer does not have that address now.`;
     return { code, state: 'problem', says, commands: addressCommands(platform, name, host) };
   }
   const [second] = inNetwork.filter((other) => other !== (card ?? inNetwork[0]));
@@ -269,6 +275,15 @@ async function firewallCheck(host: Host, card: HostInterface | undefined, { part
   return { code, state: 'good', says: nothing, commands: [] };
 }
 
+/** The system that comes back has another address than the loader. */
+function backCheck(platform: Platform, card: HostInterface | undefined, { back }: Need, all: readonly HostInterface[]): HostCheck | undefined {
+  if (back === undefined || addressNumber(back) === undefined) return undefined;
+  if (all.some(({ addresses }) => addresses.some((own) => sameNetwork(own.address, back, own.prefix)))) return undefined;
+  const beside = addressBeside(back);
+  const says = `Afterwards the device will be ${back}, and this computer has no address in that network: give it a second one, or nothing can be verified.`;
+  return { code: 'host-back', state: 'note', says, commands: beside === undefined ? [] : addressCommands(platform, card?.name ?? cardWord, beside) };
+}
+
 function routerCheck(card: HostInterface | undefined): HostCheck | undefined {
   if (card?.gateway === undefined || card.loopback) return undefined;
   const says = `${card.name} leads to another router (${card.gateway}), which gives addresses of its own. Connect the device alone, by its own cable: two with one address, or two DHCP servers, do not get along.`;
@@ -322,6 +337,7 @@ export async function preflight(need: Need, host: Host): Promise<Preflight> {
     linkCheck(card, need, all),
     await addressCheck(host, card, need, all),
     await portCheck(host, need),
+    backCheck(host.platform, card, need, all),
     managerCheck(host.platform, card),
     await firewallCheck(host, card, need),
     routerCheck(card),

@@ -51,7 +51,7 @@ const addressOf = ({ from }: { readonly from: Peer }): string => from.address;
 
 /** Asks the loader to take the file, as long as it takes. */
 export async function sendFile({ plan, bytes, signal, askFor, event, trace, progress }: Job): Promise<Sent> {
-  const { router, name, port, device, interface: card } = plan;
+  const { router, name, port, device, host, interface: card } = plan;
   if (router === undefined || name === undefined) throw new Error('A plan without an address was to be carried out');
   const begin = performance.now();
   let since = begin;
@@ -68,7 +68,9 @@ export async function sendFile({ plan, bytes, signal, askFor, event, trace, prog
     endsBy: (_, text) => !bootedAlready.test(text),
     source: bytesSource(bytes),
   });
-  const [bind] = card === undefined ? [] : localAddresses(card).filter((address) => isIPv4(address) === isIPv4(router.value));
+  const [ofCard] = card === undefined ? [] : localAddresses(card).filter((address) => isIPv4(address) === isIPv4(router.value));
+  // An address that was named counts: some loaders take a file from one address only.
+  const bind = host?.from === 'option' ? host.value : ofCard;
   const outcome: Outcome = await runClient({ address: router.value, port: port.value }, makeJob, {
     bind,
     signal,
