@@ -428,7 +428,11 @@ async function transferAndWatch(proved: Proved, flags: FlashFlags, world: World,
       const { sent } = done;
       if (sent.sent === 'interrupted') {
         talk.tell({ event: 'result', result: 'interrupted', exit: 130 });
-        talk.say('Stopped. The device was told; what it has so far it mostly throws away.');
+        talk.say(
+          talk.heard
+            ? 'Stopped. The device was told; what it has so far it mostly throws away.'
+            : 'Stopped. Nobody had answered, so nothing has come to the device.',
+        );
         return 130;
       }
       if (sent.sent === 'failed') throw await transferError(sent);
