@@ -14,7 +14,7 @@ import { type FlashFlags, runFlash } from '../src/cli/flash.ts';
 import type { Host } from '../src/flash/host.ts';
 import type { Surroundings } from '../src/flash/surroundings.ts';
 import { consoleOf } from './support/console.ts';
-import { loopbackHost } from './support/flash-host.ts';
+import { fakeHost, loopbackHost, wired } from './support/flash-host.ts';
 import { askingLoader, emptySurroundings, freePort, waitingLoader } from './support/flash-loaders.ts';
 import { loadImage } from './support/images.ts';
 import { type LoaderHabits, ubootTftpboot, ubootTftpsrv } from './support/loaders.ts';
@@ -412,6 +412,14 @@ describe('what stops it before anything is sent', () => {
     await expect(flash(wndr, push(69, { router: '-oProxyCommand=x' }))).rejects.toMatchObject({ code: 'bad-value' });
     await expect(flash(wndr, push(70_000))).rejects.toMatchObject({ code: 'bad-value' });
   });
+});
+
+test('docs/flash.md shows what a dry run prints', async () => {
+  const page = readFileSync(new URL('../docs/flash.md', import.meta.url), 'utf8');
+  const [, path = '', shown] = /^\$ owimg flash (\S+) --device "archer c7 v5" --verify --dry-run\n([\s\S]*?)\n```$/m.exec(page) ?? [];
+  const host = fakeHost({ cards: [wired({ addresses: [{ address: '192.168.0.66', prefix: 24 }] })] });
+  const { out } = await flash(path, { device: 'archer c7 v5', verify: true, dryRun: true }, { host });
+  expect(out.trimEnd()).toBe(shown);
 });
 
 test('after yes and yes it is sent', () =>
