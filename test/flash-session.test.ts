@@ -13,7 +13,7 @@ import { runDoctor } from '../src/cli/doctor.ts';
 import { type FlashFlags, runFlash } from '../src/cli/flash.ts';
 import type { Host } from '../src/flash/host.ts';
 import type { Surroundings } from '../src/flash/surroundings.ts';
-import { consoleOf } from './support/console.ts';
+import { consoleOf, owimg } from './support/console.ts';
 import { fakeHost, loopbackHost, wired } from './support/flash-host.ts';
 import { askingLoader, emptySurroundings, freePort, waitingLoader } from './support/flash-loaders.ts';
 import { loadImage } from './support/images.ts';
@@ -414,6 +414,30 @@ describe('what stops it before anything is sent', () => {
   });
 });
 
+describe('the command line', () => {
+  test('owimg flash without a device is wrong use', async () => {
+    const { status, err } = await owimg(['flash', wndr, '--yes']);
+    expect(status).toBe(2);
+    expect(err).toContain('--device');
+  });
+
+  test('owimg flash --help tells all exit statuses', async () => {
+    const { status, out } = await owimg(['flash', '--help']);
+    expect(status).toBe(0);
+    for (const code of [0, 1, 2, 3, 4, 5, 6, 7, 130]) expect(out).toMatch(new RegExp(`\\b${code} [a-z]`));
+  });
+
+  test('owimg flash of a file that is not there: exit 4', async () => {
+    expect((await owimg(['flash', join(folder, 'none.bin'), '-d', 'tplink_archer-c7-v5', '--dry-run'])).status).toBe(4);
+  });
+
+  test('owimg doctor looks at this computer', async () => {
+    const { status, out } = await owimg(['doctor', '--interface', 'no-such-card']);
+    expect(status).toBe(1);
+    expect(out).toContain('no network card "no-such-card"');
+  });
+});
+
 test('docs/flash.md shows what a dry run prints', async () => {
   const page = readFileSync(new URL('../docs/flash.md', import.meta.url), 'utf8');
   const [, path = '', shown] = /^\$ owimg flash (\S+) --device "archer c7 v5" --verify --dry-run\n([\s\S]*?)\n```$/m.exec(page) ?? [];
@@ -472,6 +496,17 @@ describe('docs/schema/flash.schema.json', () => {
       validate(line);
       expect(validate.errors).toBeNull();
     }
+  });
+
+  test('holds for what never became a plan', async () => {
+    const missing = await flash(join(folder, 'none.bin'), { device: 'tplink_archer-c7-v5', dryRun: true, json: true });
+    expect(missing.status).toBe(4);
+    validate(JSON.parse(missing.out));
+    expect(validate.errors).toBeNull();
+    const nobody = await flash(wndr, { device: 'no such thing', ndjson: true });
+    expect(nobody.status).toBe(3);
+    validate(eventsOf(nobody.out)[0]);
+    expect(validate.errors).toBeNull();
   });
 
   test('holds for owimg doctor, and not for anything', async () => {

@@ -18,6 +18,7 @@ import { type Following, follow } from '../io/follow.ts';
 import { readFile } from '../io/read-file.ts';
 import { requireWritable, writeFile } from '../io/write-file.ts';
 import { memberOf } from '../members.ts';
+import { schemaVersion } from '../report/json.ts';
 import { harmless, statusSentence, whatItIs } from '../report/words.ts';
 import { type ClientEvent, peerText } from '../tftp/client.ts';
 import { plainName, type ServerEvent } from '../tftp/server.ts';
@@ -159,7 +160,7 @@ async function prove(path: string, flags: FlashFlags, io: Console): Promise<Prov
 /** What keeps the plan from being carried out; the image first. */
 async function obstacle({ plan }: Proved, ready: Preflight, accepted: ReadonlySet<string>): Promise<OwimgError | undefined> {
   const { gateOf } = await import('../flash/plan.ts');
-  const { verdict, part, missing, device, file } = plan;
+  const { verdict, part, missing, device } = plan;
   const gate = gateOf(plan, accepted);
   if (!gate.open) {
     const codes = `If you know better: --accept ${gate.codes.join(' ')}.`;
@@ -180,14 +181,13 @@ async function obstacle({ plan }: Proved, ready: Preflight, accepted: ReadonlySe
     );
   }
   if (part === 'bootp') {
-    const command = `sudo owimg serve ${file.path} --bootp --any-name --interface ${plan.interface ?? 'CARD'}`;
-    return new OwimgError('bad-usage', `The boot loader of ${device.title} asks for an address first, by BOOTP`, `The image fits. Type: ${command}`);
+    const { bootpCommand } = await import('../report/flash-text.ts');
+    return new OwimgError('bad-usage', `The boot loader of ${device.title} asks for an address first, by BOOTP`, `The image fits. Type: ${bootpCommand(plan)}`);
   }
   if (missing.length > 0) {
-    const which = missing[0] === '--host' ? 'the address that its loader asks' : 'the address of its loader';
     return new OwimgError(
       'bad-usage',
-      `Not recorded is ${which}: give it with ${missing.join(' and ')}`,
+      `Not recorded is the address that its loader asks: give it with ${missing.join(' and ')}`,
       'A sniffer shows it while the device starts: tcpdump -ni CARD arp.',
     );
   }
@@ -479,9 +479,22 @@ function sentText(sent: Extract<Sent, { sent: 'sent' }>): string {
   return `${all} (${speedText(sent.bytes, sent.milliseconds)}${again}).${remark}`;
 }
 
-/** The command, in a world of one's choice. */
+/** The command, in a world of one's choice. With `--json` and `--ndjson` what went wrong is a result too. */
 export async function runFlash(path: string, flags: FlashFlags, io: Console, world: World): Promise<number> {
   checkFlags(flags);
+  try {
+    return await run(path, flags, io, world);
+  } catch (error) {
+    if (!(error instanceof OwimgError) || (flags.json !== true && flags.ndjson !== true)) throw error;
+    const { code, message, hint } = error;
+    const { exit } = errorKinds[code];
+    if (flags.json === true) io.out(`${JSON.stringify({ schemaVersion, tool, dryRun: true, exit, error: { code, message, hint } }, null, 2)}\n`);
+    else io.out(eventLine({ event: 'result', result: 'failed', error: { code, message, hint }, exit }));
+    return exit;
+  }
+}
+
+async function run(path: string, flags: FlashFlags, io: Console, world: World): Promise<number> {
   if (flags.transcript !== undefined) await requireWritable(flags.transcript, flags.force === true);
   const accepted = new Set(flags.accept ?? []);
   const proved = await prove(path, flags, io);

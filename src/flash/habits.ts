@@ -91,6 +91,11 @@ const targetOf = ({ target }: Pick<Device, 'target'>): string => target.split('/
 /** NMRP is a protocol of its own, below IP. */
 export const isNmrp = ({ trigger }: Pick<Recovery, 'trigger'>): boolean => trigger?.startsWith('NMRP') === true;
 
+function commonest(texts: readonly string[]): string | undefined {
+  const times = (text: string): number => texts.filter((other) => other === text).length;
+  return [...texts].sort((a, b) => times(b) - times(a))[0];
+}
+
 /** What most of these devices do. */
 function commonHabit(devices: readonly Device[], who: string): Habit | undefined {
   const recorded = devices.map(({ recovery }) =>
@@ -113,7 +118,7 @@ function commonHabit(devices: readonly Device[], who: string): Habit | undefined
     routerAddress: agreed(({ routerAddress }) => routerAddress),
     hostAddress: agreed(({ hostAddress }) => hostAddress),
     fileName: agreed(({ fileName, fileNameRequired }) => (fileNameRequired === true ? fileName : undefined)),
-    trigger: agreed(({ trigger }) => trigger) ?? first.trigger,
+    trigger: commonest(most.flatMap(({ trigger }) => trigger ?? [])),
     imageKind: kinds.length === 1 ? kinds[0] : undefined,
     whose: `${most.length} of ${known.length} recorded devices of ${who} do so`,
   };

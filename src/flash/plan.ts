@@ -69,7 +69,7 @@ export interface Plan {
   /** What was guessed and has to be confirmed, each a sentence. */
   readonly guesses: readonly string[];
   /** Options without which it cannot begin. */
-  readonly missing: readonly ('--host' | '--router')[];
+  readonly missing: readonly '--host'[];
   readonly notes: readonly string[];
   /** It runs from memory; nothing is written. */
   readonly ramOnly: boolean;
@@ -211,7 +211,7 @@ export function makePlan(facts: DeviceFacts, device: Device, file: PlannedFile, 
   const ramOnly = verdict.outcome === 'boots' || kind === 'initramfs';
   let router = given(options.router, values.routerAddress, from);
   let host = given(options.host, values.hostAddress, from);
-  const missing: Plan['missing'][number][] = [];
+  const missing: '--host'[] = [];
   const guesses: string[] = [];
   if (from === 'habit') guesses.push(`How ${device.title} takes an image is not recorded. A guess: ${asked.source}.`);
   if (part === 'client' && router === undefined) {

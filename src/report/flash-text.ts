@@ -47,7 +47,8 @@ export function patienceText({ ramOnly, seconds }: Plan): string {
   return `It is writing its flash now. Do not unplug it; usually ${timeText(seconds.write)}, up to ${timeText(seconds.most)}.`;
 }
 
-function bootpCommand({ file, interface: card }: Plan): string {
+/** What to type for a loader that asks for an address first. */
+export function bootpCommand({ file, interface: card }: Plan): string {
   return `sudo owimg serve ${/^[\w./-]+$/.test(file.path) ? file.path : JSON.stringify(file.path)} --bootp --any-name --interface ${card ?? 'CARD'}`;
 }
 
@@ -62,7 +63,13 @@ function stepsOf(plan: Plan): string[] {
       capital(trigger?.value ?? 'Switch the device on.'),
     ];
   }
-  const cable = `Connect this computer to a LAN port of the device by cable, and nothing else to it. This computer needs the address ${host?.value ?? 'that the loader asks'}.`;
+  const address =
+    host === undefined
+      ? 'the address that the loader asks'
+      : host.from === 'usual'
+        ? `an address beside that of the device, as ${host.value}`
+        : `the address ${host.value}`;
+  const cable = `Connect this computer to a LAN port of the device by cable, and nothing else to it. This computer needs ${address}.`;
   const waits = part === 'client' ? `owimg asks ${router?.value ?? 'the device'} four times a second` : 'owimg waits until the device asks';
   const start = `Switch the device off. When you have said yes below, ${waits}, for as long as it takes.`;
   const hands =
