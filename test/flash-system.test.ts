@@ -5,7 +5,7 @@ import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { systemHost } from '../src/flash/system-host.ts';
 import { systemSurroundings } from '../src/flash/system-surroundings.ts';
 import { follow } from '../src/io/follow.ts';
@@ -51,6 +51,40 @@ describe('systemSurroundings()', () => {
     server.close();
     await once(server, 'close');
     expect(await around.banner('127.0.0.1', port)).toBeUndefined();
+  });
+
+  describe.skipIf(process.platform === 'win32')('with programs of the system that are made up', () => {
+    const programs = mkdtempSync(join(tmpdir(), 'owimg-flash-programs-'));
+    const path = process.env['PATH'];
+    const program = (name: string, script: string): void => writeFileSync(join(programs, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    beforeEach(() => {
+      process.env['PATH'] = `${programs}:${path}`;
+    });
+    afterEach(() => {
+      process.env['PATH'] = path;
+    });
+    afterAll(() => rmSync(programs, { recursive: true }));
+
+    test('ssh() asks as root, never for a password, and takes the command as it is', async () => {
+      program('ssh', 'for word; do echo "[$word]"; done');
+      const { ok, text } = await around.ssh('192.168.1.1', 'ubus call system board; echo "$x"');
+      expect(ok).toBe(true);
+      const words = text.trim().split('\n');
+      expect(words).toContain('[BatchMode=yes]');
+      expect(words.slice(-2)).toEqual(['[root@192.168.1.1]', '[ubus call system board; echo "$x"]']);
+    });
+
+    test('ssh() hands on what was complained about', async () => {
+      program('ssh', 'echo "Permission denied (publickey)." >&2; exit 255');
+      expect(await around.ssh('192.168.1.1', 'true')).toEqual({ ok: false, text: 'Permission denied (publickey).' });
+    });
+
+    test('ping() reads the TTL in the words of Linux, and that nobody answers', async () => {
+      program('ping', 'echo "64 bytes from 192.168.1.1: icmp_seq=1 ttl=100 time=0.3 ms"');
+      expect(await around.ping('192.168.1.1')).toEqual({ ttl: 100 });
+      program('ping', 'echo "1 packets transmitted, 0 received"; exit 1');
+      expect(await around.ping('192.168.1.1')).toBeUndefined();
+    });
   });
 
   test('sleep() ends when it is told to', async () => {
