@@ -141,7 +141,8 @@ export function getCommand(
       return windowSize === undefined ? ['curl', '-s', ...options, '-o', output, `tftp://${address}:${port}/${name}`] : undefined;
     }
     default:
-      return windowSize === undefined
+      // It knows block sizes from 24 on.
+      return windowSize === undefined && (blockSize ?? 512) >= 24
         ? ['busybox', 'tftp', '-g', ...(blockSize === undefined ? [] : ['-b', String(blockSize)]), '-r', name, '-l', output, address, String(port)]
         : undefined;
   }
