@@ -17,9 +17,10 @@ import { type ListenEvent, UdpServer } from '../tftp/udp.ts';
 import type { Console } from './console.ts';
 import { interruptible } from './interrupt.ts';
 import { Progress } from './progress.ts';
+import { checkDhcpFlags, type DhcpFlags, giveAddresses } from './serve-dhcp.ts';
 import { type AddressFlags, addressesAsked, eventLine, familyAsked, meaningOf, milliseconds, speedText, tracer, wholeNumber } from './tftp-options.ts';
 
-interface ServeFlags extends AddressFlags {
+interface ServeFlags extends AddressFlags, DhcpFlags {
   readonly port: string;
   readonly as?: string | undefined;
   readonly anyName?: true | undefined;
@@ -228,6 +229,7 @@ function checkFlags(paths: readonly string[], flags: ServeFlags): void {
 
 async function run(paths: readonly string[], flags: ServeFlags, io: Console): Promise<number> {
   checkFlags(paths, flags);
+  checkDhcpFlags(flags);
   const family = familyAsked(flags);
   const port = wholeNumber(flags.port, 'a port', 1, 65535);
   const limits = {
@@ -254,7 +256,12 @@ async function run(paths: readonly string[], flags: ServeFlags, io: Console): Pr
     const rules = { offers: proved.map(({ offer }) => offer), anyName: flags.anyName === true, limits };
     const trace = flags.trace === true ? tracer(io) : undefined;
     const server = await UdpServer.listen(rules, { addresses, port, singlePort: flags.singlePort, trace, event: watcher.event });
+    const stopGiving = await giveAddresses(flags, proved[0]?.offer.names[0] ?? '', signal, io, (text) => watcher.say(text)).catch((error: unknown) => {
+      server.stop('owimg was stopped');
+      throw error;
+    });
     const why = await untilOver(server, watcher, signal, flags.once === true, time, io);
+    stopGiving();
     server.stop('owimg was stopped');
     watcher.end();
     if (why === 'interrupted') return 130;
@@ -314,6 +321,10 @@ export function addServe(program: Command, io: Console, done: (status: number) =
     .option('--rfc1350', 'plain TFTP: answer no options')
     .option('--max-blksize <bytes>', 'grant blocks up to this size (1468: more needs fragments)')
     .option('--max-windowsize <blocks>', 'grant windows up to this size (64)')
+    .option('--bootp', 'answer BOOTP too, for loaders without an address (MikroTik, RedBoot); needs --interface')
+    .option('--dhcp', 'answer DHCP too (U-Boot, PXE); needs --interface')
+    .option('--mac <address>', 'answer BOOTP and DHCP for the device with this hardware address only')
+    .option('--client-address <address>', 'the address that the device gets (the one next to ours)')
     .option('--once', 'end when a device has got a file')
     .option('--for <seconds>', 'end after this time')
     .option('--trace', 'show every packet')
