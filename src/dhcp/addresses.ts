@@ -17,10 +17,11 @@ export function parseAddress(text: string): number | undefined {
 /** The reverse of {@link parseAddress}. */
 export const addressText = (address: number): string => [24, 16, 8, 0].map((shift) => (address >>> shift) & 0xff).join('.');
 
-/** `01:02:03:0a:0b:0c`. Taken with colons, dashes, dots or nothing between the digits; `undefined` if it is no address of six bytes. */
+/** `01:02:03:0a:0b:0c`. Taken with colons or dashes, as `0102.030a.0b0c`, and with nothing between the digits; `undefined` if it is no address of six bytes. */
 export function macText(text: string): string | undefined {
   const digits = text.toLowerCase();
-  if (!/^([0-9a-f]{2}([:-]|$)){6}$/.test(digits) && !/^[0-9a-f]{12}$/.test(digits) && !/^[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}$/.test(digits)) return undefined;
+  if (!/^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/.test(digits) && !/^[0-9a-f]{12}$/.test(digits) && !/^[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}$/.test(digits))
+    return undefined;
   return macOf(Uint8Array.from(digits.replaceAll(/[^0-9a-f]/g, '').match(/../g) ?? [], (pair) => Number.parseInt(pair, 16)));
 }
 

@@ -210,7 +210,9 @@ export class Responder {
         this.#ignore(message, mac, 'address-in-use');
         break;
       case messageTypes.inform:
-        if (message.ciaddr !== 0) this.#give(message, messageTypes.ack, 'DHCPACK');
+        if (message.ciaddr === 0) break;
+        this.#device = mac;
+        this.#give(message, messageTypes.ack, 'DHCPACK');
         break;
       default:
       // A release needs no answer.
