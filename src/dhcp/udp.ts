@@ -110,11 +110,16 @@ export function dhcpPlan(options: DhcpOptions, others: readonly string[] = other
   const [server, netmask] = [Number(parseAddress(own.address)), Number(parseAddress(own.netmask))];
   const client = wanted ?? neighbourOf(server, netmask);
   if (client === undefined || !isHostBeside(client, server, netmask)) {
+    const network = own.cidr ?? own.address;
     const what =
-      client === undefined ? `the network of ${own.cidr ?? own.address} has no room for a device` : `it is not in the network of ${own.cidr ?? own.address}`;
+      client === undefined
+        ? `the network ${network} has no room for it`
+        : client === server
+          ? `it is that of ${interfaceName} itself`
+          : `it is not one of ${network}`;
     throw new OwimgError(
       'bad-value',
-      `Cannot give the address ${clientAddress ?? ''}: ${what}`.replace('  ', ' '),
+      `Cannot give the device ${clientAddress ?? 'an address'}: ${what}`,
       `Give ${interfaceName} an address beside it, or choose another with --client-address.`,
     );
   }
