@@ -1,0 +1,96 @@
+/** Debian's U-Boot in QEMU: a real boot loader with a console and a network card, without any privilege. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import type { FrameBridge } from './frame-bridge.ts';
+import { installed } from './tools.ts';
+
+const firmware = '/usr/lib/u-boot/qemu_arm/u-boot.bin';
+/** The output of crc32 has `==>` in its midst. */
+const prompt = '\n=> ';
+
+/** Where images are put: behind what U-Boot itself has at the beginning of its memory. */
+export const loadAddress = 0x48000000;
+
+/** Why it cannot be done here; `undefined` if it can. */
+export function ubootMissing(): string | undefined {
+  if (!installed('qemu-system-arm')) return 'qemu-system-arm is not installed';
+  return existsSync(firmware) ? undefined : 'u-boot-qemu is not installed';
+}
+
+export class Uboot {
+  readonly #child: ChildProcess;
+  readonly #ended: Promise<void>;
+  #written = '';
+  #hasEnded = false;
+  #look: () => void = () => undefined;
+  readonly #kill = (): void => void this.#child.kill('SIGKILL');
+
+  private constructor(bridge: FrameBridge) {
+    const machine = ['-M', 'virt', '-cpu', 'cortex-a15', '-m', '512', '-display', 'none', '-monitor', 'none', '-serial', 'stdio'];
+    this.#child = spawn('qemu-system-arm', [...machine, '-bios', firmware, '-netdev', bridge.netdev, '-device', 'virtio-net-device,netdev=n0'], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    const take = (data: Buffer): void => {
+      this.#written += data.toString('latin1');
+      this.#look();
+    };
+    this.#child.stdout?.on('data', take);
+    this.#child.stderr?.on('data', take);
+    this.#ended = new Promise((resolve) => {
+      const end = (): void => {
+        this.#hasEnded = true;
+        this.#look();
+        resolve();
+      };
+      this.#child.on('error', end);
+      this.#child.on('close', end);
+    });
+    process.once('exit', this.#kill);
+    // The process may end before it has read everything.
+    this.#child.stdin?.on('error', () => undefined);
+  }
+
+  /** @returns U-Boot at its prompt, with addresses set */
+  static async start(bridge: FrameBridge, address: string): Promise<Uboot> {
+    const uboot = new Uboot(bridge);
+    try {
+      await uboot.#until('stop autoboot');
+      uboot.#child.stdin?.write(' ');
+      await uboot.#until(prompt);
+      for (const line of ['setenv autoload no', `setenv ipaddr ${address}`, `setenv serverip ${bridge.address}`]) await uboot.command(line);
+      return uboot;
+    } catch (error) {
+      await uboot.stop();
+      throw error;
+    }
+  }
+
+  /** Types a line. @returns what is written up to the next prompt */
+  async command(line: string): Promise<string> {
+    this.#child.stdin?.write(`${line}\r`);
+    const said = await this.#until(prompt);
+    return said.replaceAll('\r', '').replace(line, '').trim();
+  }
+
+  async stop(): Promise<void> {
+    this.#kill();
+    await this.#ended;
+    process.off('exit', this.#kill);
+  }
+
+  /** Waits for a text on the console. @returns all up to it, which is taken away */
+  #until(text: string): Promise<string> {
+    return new Promise((resolve, reject) => {
+      this.#look = () => {
+        const at = this.#written.indexOf(text);
+        if (at >= 0) {
+          const said = this.#written.slice(0, at);
+          this.#written = this.#written.slice(at + text.length);
+          this.#look = () => undefined;
+          resolve(said);
+        } else if (this.#hasEnded) reject(new Error(`QEMU ended before it said "${text}":\n${this.#written}`));
+      };
+      this.#look();
+    });
+  }
+}
