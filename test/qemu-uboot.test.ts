@@ -9,9 +9,10 @@ import { addressText, parseAddress } from '../src/dhcp/addresses.ts';
 import { listenFor, Responder, type ResponderEvent } from '../src/dhcp/responder.ts';
 import { inspect } from '../src/index.ts';
 import { owimg, type Ran } from './support/console.ts';
-import { FrameBridge, freePort } from './support/frame-bridge.ts';
+import { FrameBridge } from './support/frame-bridge.ts';
 import { loadImage } from './support/images.ts';
 import { loadAddress, Uboot, ubootMissing } from './support/qemu.ts';
+import { freePort } from './support/tftp-daemons.ts';
 
 const missing = ubootMissing();
 const [host, device] = ['192.168.1.10', '192.168.1.1'];

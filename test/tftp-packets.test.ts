@@ -215,6 +215,10 @@ describe('options', () => {
     ['a roll-over to 2', { rollover: '2' }],
   ])('serverTerms() leaves out %s', (_, options) => expect(served(options as Record<string, string>)).toMatchObject({ answer: new Map(), terms: plainTerms }));
 
+  test('serverTerms() does not tell a size of 0, which curl takes for an error', () => {
+    expect(serverTerms(new Map([['tsize', '0']]), 0, limits).answer).toEqual(new Map());
+  });
+
   test('serverTerms() answers nothing where only RFC 1350 is wanted', () => {
     expect(served({ blksize: '1024', tsize: '0' }, { ...limits, plain: true })).toEqual({ answer: new Map(), terms: plainTerms });
   });

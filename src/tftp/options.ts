@@ -117,7 +117,8 @@ export function serverTerms(asked: Options, size: number, limits: ServerLimits):
       // U-Boot compares the number, others the text.
       answer.set(name, text);
     } else if (name === 'tsize') {
-      answer.set(name, String(size));
+      // curl takes a size of 0 for an error.
+      if (size > 0) answer.set(name, String(size));
     } else if (name === 'rollover' && (value === 0 || value === 1)) {
       rollover = value;
       answer.set(name, text);

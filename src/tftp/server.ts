@@ -84,6 +84,7 @@ export class ServerTransfer {
   /** Bytes of the whole. */
   readonly size: number;
   readonly #answer: Options;
+  readonly #source: Source;
   readonly #sending: Sending;
   readonly #asked: Waiting;
   readonly #single: boolean;
@@ -115,6 +116,7 @@ export class ServerTransfer {
     this.started = now;
     this.size = source.length;
     this.#answer = answer;
+    this.#source = source;
     this.#negotiating = answer.size > 0;
     this.#asked = new Waiting(pace, now);
     this.#single = single;
@@ -139,7 +141,9 @@ export class ServerTransfer {
 
   start(send: (packet: Uint8Array, to: Peer) => void, now: number): void {
     this.#send = send;
-    if (this.#negotiating) this.#sendOptions();
+    const change = this.#source.changed?.();
+    if (change !== undefined) this.#stopChanged(change, now);
+    else if (this.#negotiating) this.#sendOptions();
     else {
       this.#sending.start(now);
       this.#settle(now);
@@ -234,17 +238,20 @@ export class ServerTransfer {
       case 'unconfirmed':
         this.#end('unconfirmed', 'all was sent; only the last acknowledgement is missing', now);
         return;
-      case 'changed': {
-        this.#send(errorPacket(errorCodes.undefined, 'the file has changed'), this.peer);
-        this.#end('changed', this.#sending.change, now);
+      case 'changed':
+        this.#stopChanged(this.#sending.change, now);
         return;
-      }
       default: {
         const where = this.#sending.atRollover ? 'at block 65536: it may be unable to count further' : `after ${this.bytes} bytes`;
         this.#send(errorPacket(errorCodes.undefined, 'no answer for too long'), this.peer);
         this.#end('silent', `it stopped answering ${where}`, now);
       }
     }
+  }
+
+  #stopChanged(change: string, now: number): void {
+    this.#send(errorPacket(errorCodes.undefined, 'the file has changed'), this.peer);
+    this.#end('changed', change, now);
   }
 
   #end(outcome: ServingOutcome, text: string, now: number): void {

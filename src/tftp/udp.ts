@@ -235,7 +235,11 @@ export async function runClient(server: Peer, makeJob: (windowThatFits: (blockSi
     );
     const watching = options.watch === undefined ? undefined : setInterval(() => options.watch?.(transfer), watchEvery);
     const onAbort = (): void => step(() => transfer.interrupt());
+    let open = true;
     const close = (): void => {
+      // Whoever takes the data may stop it all in the middle of a step.
+      if (!open) return;
+      open = false;
       timer.stop();
       signal?.removeEventListener('abort', onAbort);
       // What was sent without a callback has left already or waits in libuv, which sends it before it closes.

@@ -4,6 +4,7 @@
  */
 import { createSocket, type Socket } from 'node:dgram';
 import { addressText, parseAddress } from '../../src/dhcp/addresses.ts';
+import { freePort } from './tftp-daemons.ts';
 
 const loopback = '127.0.0.1';
 const hostMac = [0x02, 0, 0, 0, 0, 1];
@@ -14,14 +15,6 @@ export interface Datagram {
   readonly from: { readonly address: string; readonly port: number };
   readonly to: { readonly address: string; readonly port: number };
   readonly data: Uint8Array;
-}
-
-/** A UDP port of loopback that nobody has. */
-export async function freePort(): Promise<number> {
-  const socket = await bound(0);
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => socket.close(() => resolve()));
-  return port;
 }
 
 function bound(port: number): Promise<Socket> {

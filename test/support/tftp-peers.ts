@@ -1,6 +1,6 @@
 /** Both ends of simulated transfers: our client, our server, and a server that takes files, on a {@link SimulatedNetwork}. */
 import { type ClientEvent, type ClientJob, ClientTransfer, type Peer, samePeer } from '../../src/tftp/client.ts';
-import { serverTerms, type Wishes } from '../../src/tftp/options.ts';
+import { serverTerms } from '../../src/tftp/options.ts';
 import { getPace, pushPace } from '../../src/tftp/pace.ts';
 import { ackPacket, optionsPacket, parsePacket } from '../../src/tftp/packets.ts';
 import { Receiving } from '../../src/tftp/receiving.ts';
@@ -133,5 +133,3 @@ export function startWriteServer(
   });
   return { files };
 }
-
-export type { Wishes };
