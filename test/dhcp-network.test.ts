@@ -35,10 +35,10 @@ socket.bind(68, () => {
   setTimeout(() => process.exit(1), Number(process.argv[2]));
 });`;
 
-const serve = (host: Namespace, ...flags: string[]): Running =>
-  host.start(process.execPath, '--import', 'tsx', 'bin/owimg.ts', 'serve', image, '--ipv4', ...flags);
-const udhcpc = (router: Namespace, device: string, ...flags: string[]) =>
-  router.run('busybox', 'udhcpc', '-i', device, '-n', '-q', '-f', '-t', '3', '-T', '1', '-s', script, ...flags);
+const serve = (host: Namespace, ...flags: string[]): Running => host.start(process.execPath, '--import', 'tsx', 'bin/owimg.ts', 'serve', image, ...flags);
+/** One question a second; it ends with the first answer. */
+const udhcpc = (router: Namespace, device: string, questions = 20) =>
+  router.run('busybox', 'udhcpc', '-i', device, '-n', '-q', '-f', '-t', String(questions), '-T', '1', '-s', script);
 
 describe.skipIf(missing !== undefined)(`owimg serve with --bootp and --dhcp in a network of its own${missing === undefined ? '' : `: ${missing}`}`, () => {
   const made: Namespace[] = [];
@@ -118,7 +118,7 @@ describe.skipIf(missing !== undefined)(`owimg serve with --bootp and --dhcp in a
       router.ip('link', 'set', 'port1', 'down');
       router.ip('link', 'set', 'port1', 'address', '02:00:00:00:00:99');
       router.ip('link', 'set', 'port1', 'up');
-      const { said } = await udhcpc(router, 'port1');
+      const { said } = await udhcpc(router, 'port1', 3);
       expect(said).toContain('no lease, failing');
       await server.until('02:00:00:00:00:99 sent DHCPDISCOVER: not answered, only one device is answered. If it is this one: --mac');
     });
@@ -131,6 +131,43 @@ describe.skipIf(missing !== undefined)(`owimg serve with --bootp and --dhcp in a
 
   describe('beside others', () => {
     afterEach(removeAll);
+
+    test('it waits for the cable of a device that is still off, and is there when that asks', async () => {
+      const [host, router] = pair();
+      router.ip('link', 'set', 'port1', 'down');
+      await host.cableOut('lan');
+      const server = serve(host, '--dhcp', '--interface', 'lan');
+      await server.until('waiting for lan: the device is off, the cable is out, or it has no address');
+      router.ip('link', 'set', 'port1', 'up');
+      const { status, said } = await udhcpc(router, 'port1');
+      expect(status, said).toBe(0);
+      expect(said).toContain('bound ip=192.168.88.3\n');
+      expect(server.err()).toContain('ready to give 192.168.88.3');
+    });
+
+    test('waiting for the cable ends with the time, and when it is interrupted', async () => {
+      const [host, router] = pair();
+      router.ip('link', 'set', 'port1', 'down');
+      await host.cableOut('lan');
+      const patient = serve(host, '--dhcp', '--interface', 'lan');
+      const hasty = serve(host, '--dhcp', '--interface', 'lan', '--for', '1');
+      expect(await hasty.ended).toBe(4);
+      expect(hasty.err()).toContain('Nothing came up on lan: no cable, or no address');
+      await patient.until('waiting for lan');
+      patient.child.kill('SIGINT');
+      expect(await patient.ended).toBe(130);
+    });
+
+    test('the router is switched off and on: its cable goes and comes, and it is answered again', async () => {
+      const [host, router] = pair();
+      const server = serve(host, '--dhcp', '--interface', 'lan');
+      await server.until('ready to give');
+      expect((await udhcpc(router, 'port1')).said).toContain('bound ip=192.168.88.3\n');
+      router.ip('link', 'set', 'port1', 'down');
+      await host.cableOut('lan');
+      router.ip('link', 'set', 'port1', 'up');
+      expect((await udhcpc(router, 'port1')).said).toContain('bound ip=192.168.88.3\n');
+    });
 
     test.skipIf(!installed('dnsmasq'))('it refuses to start where dnsmasq answers, though that waits for 3 s', async () => {
       const [host, router] = pair();
@@ -166,7 +203,7 @@ describe.skipIf(missing !== undefined)(`owimg serve with --bootp and --dhcp in a
         "require('node:dgram').createSocket('udp4').on('message', (_, { address }) => console.log('heard', address)).bind(68, () => console.log('bound'))";
       const listener = office.start(process.execPath, '-e', listen);
       await listener.until('bound');
-      const stranger = await udhcpc(office, 'port1');
+      const stranger = await udhcpc(office, 'port1', 3);
       expect(stranger.said).toContain('no lease, failing');
       const { status, said } = await udhcpc(router, 'port1');
       expect(status, said).toBe(0);

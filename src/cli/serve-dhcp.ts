@@ -2,7 +2,7 @@
 import { OwimgError } from '../core/errors.ts';
 import { packetText } from '../dhcp/packets.ts';
 import type { IgnoredBecause, ResponderEvent } from '../dhcp/responder.ts';
-import { type DhcpSendProblem, UdpResponder } from '../dhcp/udp.ts';
+import { cableIn, checkDhcpOptions, type DhcpOptions, type DhcpSendProblem, UdpResponder } from '../dhcp/udp.ts';
 import { harmless } from '../report/words.ts';
 import type { Console } from './console.ts';
 import { eventLine } from './tftp-options.ts';
@@ -17,12 +17,24 @@ export interface DhcpFlags {
   readonly ndjson?: true | undefined;
 }
 
+/** Whether addresses are to be given, which are those of IPv4. */
+export const asksForAddresses = ({ bootp, dhcp }: DhcpFlags): boolean => bootp === true || dhcp === true;
+
+const optionsOf = ({ bootp, dhcp, mac, clientAddress }: DhcpFlags, interfaceName: string, file: string): DhcpOptions => ({
+  bootp: bootp === true,
+  dhcp: dhcp === true,
+  interfaceName,
+  mac,
+  clientAddress,
+  file,
+});
+
 /** @throws OwimgError `bad-usage` */
-export function checkDhcpFlags({ bootp, dhcp, interface: name, mac, clientAddress }: DhcpFlags): void {
-  const asked = bootp === true || dhcp === true;
-  if (asked && name === undefined)
+export function checkDhcpFlags(flags: DhcpFlags): void {
+  const { interface: name, mac, clientAddress } = flags;
+  if (asksForAddresses(flags) && name === undefined)
     throw new OwimgError('bad-usage', 'Cannot give addresses on all networks', 'Name the network card that leads to the device with --interface.');
-  if (!asked && (mac !== undefined || clientAddress !== undefined))
+  if (!asksForAddresses(flags) && (mac !== undefined || clientAddress !== undefined))
     throw new OwimgError('bad-usage', `Cannot use ${mac === undefined ? '--client-address' : '--mac'} alone`, 'It belongs to --bootp or --dhcp.');
 }
 
@@ -61,6 +73,20 @@ export function dhcpEventText(event: ResponderEvent | DhcpSendProblem): string |
 }
 
 /**
+ * Before anything is opened: whether it can be done, and whether the cable is in. Loaders ask only after they were switched on, and many
+ * cables lead to nothing else.
+ *
+ * @throws OwimgError `bad-value`, `bad-usage`; `cannot-reach` when the time is over
+ */
+export async function awaitCable(flags: DhcpFlags, file: string, limit: number | undefined, signal: AbortSignal, say: (text: string) => void): Promise<void> {
+  const { interface: interfaceName } = flags;
+  if (interfaceName === undefined || !asksForAddresses(flags)) return;
+  checkDhcpOptions(optionsOf(flags, interfaceName, file));
+  const why = await cableIn(interfaceName, signal, () => say(`waiting for ${interfaceName}: the device is off, the cable is out, or it has no address`), limit);
+  if (why === 'time') throw new OwimgError('cannot-reach', `Nothing came up on ${interfaceName}: no cable, or no address`);
+}
+
+/**
  * Starts it, if it was asked for, and listens for other servers first.
  *
  * @param file what the device is told to fetch
@@ -68,9 +94,8 @@ export function dhcpEventText(event: ResponderEvent | DhcpSendProblem): string |
  * @throws OwimgError
  */
 export async function giveAddresses(flags: DhcpFlags, file: string, signal: AbortSignal, io: Console, say: (text: string) => void): Promise<() => void> {
-  const { interface: interfaceName, mac, clientAddress } = flags;
-  const [bootp, dhcp] = [flags.bootp === true, flags.dhcp === true];
-  if (interfaceName === undefined || !(bootp || dhcp)) return () => undefined;
+  const { interface: interfaceName } = flags;
+  if (interfaceName === undefined || !asksForAddresses(flags)) return () => undefined;
   const said = new Set<string>();
   const event = (happened: ResponderEvent | DhcpSendProblem): void => {
     if (flags.ndjson === true) io.out(eventLine(happened));
@@ -85,7 +110,7 @@ export async function giveAddresses(flags: DhcpFlags, file: string, signal: Abor
     const seconds = ((performance.now() - begin) / 1000).toFixed(3).padStart(8);
     io.err(`${seconds} ${local} ${direction === 'sent' ? '>' : '<'} ${peer} ${harmless(packetText(packet))}\n`);
   };
-  const options = { bootp, dhcp, interfaceName, mac, clientAddress, file, event, trace: flags.trace === true ? trace : undefined };
+  const options = { ...optionsOf(flags, interfaceName, file), event, trace: flags.trace === true ? trace : undefined };
   const responder = await UdpResponder.start(options, signal);
   return () => responder.stop();
 }

@@ -103,6 +103,8 @@ export class Responder {
   #device: string | undefined;
   /** The device says that somebody else has the address. */
   #inUse = false;
+  /** The last request that came before anybody may be answered. */
+  #waiting: Message | undefined;
   #answered = false;
   #askedAgain = false;
   readonly #ignored = new Set<string>();
@@ -140,6 +142,7 @@ export class Responder {
         this.#state = 'answering';
         const { server, client, mac } = this.#rules;
         this.#event({ event: 'dhcp-ready', server: addressText(server), client: addressText(client), mac });
+        if (this.#waiting !== undefined) this.#request(this.#waiting);
       }
     }
   }
@@ -156,11 +159,10 @@ export class Responder {
     const own = from === addressText(this.#rules.server);
     if (message.kind === 'malformed') this.#event({ event: 'dhcp-dropped', from, reason: message.reason });
     else if (message.kind === 'reply') this.#hear(message, from, own);
-    // Nobody is answered before it is certain that we are alone; loaders ask again within seconds.
-    else if (this.#state === 'answering' && !own) {
-      this.#request(message);
-      this.#askAgain();
-    }
+    else if (own) return;
+    // Nobody is answered before it is certain that we are alone. Some loaders ask only once.
+    else if (this.#state === 'listening') this.#waiting = message;
+    else this.#request(message);
   }
 
   /** A reply of somebody else: to our own question, also if it comes from this machine, or to our device. */
@@ -179,6 +181,11 @@ export class Responder {
   }
 
   #request(message: Message): void {
+    this.#answer(message);
+    this.#askAgain();
+  }
+
+  #answer(message: Message): void {
     const type = typeOf(message);
     const mac = hardwareAddress(message);
     const why = this.#whyNot(message, type, mac);

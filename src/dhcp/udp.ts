@@ -52,16 +52,51 @@ export interface DhcpPlan {
   readonly ownMac: Uint8Array;
 }
 
-/** All interfaces but loopback, also those without an address or a cable: one of them may get it later. */
-export function otherInterfaces(name: string): string[] {
+/** All interfaces but loopback, also those without an address or a cable where the system tells of them. */
+function allInterfaces(): Set<string> {
   const all = new Set(Object.entries(networkInterfaces()).flatMap(([key, entries = []]) => (entries.some(({ internal }) => internal) ? [] : [key])));
   try {
     for (const [, key = ''] of readFileSync('/proc/net/dev', 'utf8').matchAll(/^\s*([^\s:|]+):/gm)) if (key !== 'lo') all.add(key);
   } catch {
     // Only Linux tells it so.
   }
-  all.delete(name);
-  return [...all];
+  return all;
+}
+
+const otherInterfaces = (name: string): string[] => [...allInterfaces()].filter((other) => other !== name);
+
+/** How often a cable is looked for. */
+const lookEvery = 250;
+
+/**
+ * Waits for the cable: while the device at its other end is off, systems hide the addresses of an interface.
+ *
+ * @param waiting called once if it has to wait
+ * @param limit milliseconds
+ * @returns how it ended; `ready` also for an interface that is not there at all: that is for others to say
+ */
+export async function cableIn(
+  name: string,
+  signal: AbortSignal,
+  waiting: () => void,
+  limit = Number.POSITIVE_INFINITY,
+): Promise<'ready' | 'interrupted' | 'time'> {
+  const end = now() + limit;
+  for (let first = true; networkInterfaces()[name] === undefined && allInterfaces().has(name); first = false) {
+    if (signal.aborted) return 'interrupted';
+    if (now() >= end) return 'time';
+    if (first) waiting();
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, lookEvery);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+  return 'ready';
 }
 
 function interfaceAddress(name: string, client: number | undefined): NetworkInterfaceInfo {
@@ -82,21 +117,25 @@ function interfaceAddress(name: string, client: number | undefined): NetworkInte
   return from;
 }
 
+interface Checked {
+  readonly mac: string | undefined;
+  /** The address that was asked for. */
+  readonly wanted: number | undefined;
+}
+
 /**
- * What will be answered to whom.
+ * What can be said before the cable is in.
  *
  * @param others the other interfaces of the machine
- * @throws OwimgError `bad-value`, `bad-usage`, `cannot-listen`
+ * @throws OwimgError `bad-value`, `bad-usage`
  */
-export function dhcpPlan(options: DhcpOptions, others: readonly string[] = otherInterfaces(options.interfaceName)): DhcpPlan {
-  const { interfaceName, clientAddress, file } = options;
-  const mac = options.mac === undefined ? undefined : macText(options.mac);
-  if (options.mac !== undefined && mac === undefined)
-    throw new OwimgError(
-      'bad-value',
-      `Cannot use "${options.mac}" as a hardware address: expected six bytes, as 00:1f:c6:12:34:56`,
-      'It is printed on the device.',
-    );
+export function checkDhcpOptions(
+  { interfaceName, mac, clientAddress, file }: DhcpOptions,
+  others: readonly string[] = otherInterfaces(interfaceName),
+): Checked {
+  const address = mac === undefined ? undefined : macText(mac);
+  if (mac !== undefined && address === undefined)
+    throw new OwimgError('bad-value', `Cannot use "${mac}" as a hardware address: expected six bytes, as 00:1f:c6:12:34:56`, 'It is printed on the device.');
   const wanted = clientAddress === undefined ? undefined : parseAddress(clientAddress);
   if (clientAddress !== undefined && wanted === undefined)
     throw new OwimgError('bad-value', `Cannot use "${clientAddress}" as the device's address: expected an IPv4 address, as 192.168.1.1`);
@@ -106,6 +145,25 @@ export function dhcpPlan(options: DhcpOptions, others: readonly string[] = other
       `Cannot announce "${file}": a BOOTP reply has room for a name of ${fileNameLimit} bytes`,
       'Give a shorter one with --as.',
     );
+  if (address === undefined && others.length > 0) {
+    throw new OwimgError(
+      'bad-usage',
+      `Cannot tell whether a request comes in by ${interfaceName}: this machine also has ${others.join(', ')}`,
+      'Name the device by its hardware address with --mac: it is printed on the label. Nobody else is answered then.',
+    );
+  }
+  return { mac: address, wanted };
+}
+
+/**
+ * What will be answered to whom.
+ *
+ * @param others the other interfaces of the machine
+ * @throws OwimgError `bad-value`, `bad-usage`, `cannot-listen`
+ */
+export function dhcpPlan(options: DhcpOptions, others?: readonly string[]): DhcpPlan {
+  const { interfaceName, clientAddress } = options;
+  const { mac, wanted } = checkDhcpOptions(options, others);
   const own = interfaceAddress(interfaceName, wanted);
   const [server, netmask] = [Number(parseAddress(own.address)), Number(parseAddress(own.netmask))];
   const client = wanted ?? neighbourOf(server, netmask);
@@ -121,13 +179,6 @@ export function dhcpPlan(options: DhcpOptions, others: readonly string[] = other
       'bad-value',
       `Cannot give the device ${clientAddress ?? 'an address'}: ${what}`,
       `Give ${interfaceName} an address beside it, or choose another with --client-address.`,
-    );
-  }
-  if (mac === undefined && others.length > 0) {
-    throw new OwimgError(
-      'bad-usage',
-      `Cannot tell whether a request comes in by ${interfaceName}: this machine also has ${others.join(', ')}`,
-      'Name the device by its hardware address with --mac: it is printed on the label. Nobody else is answered then.',
     );
   }
   return { server, netmask, client, mac, ownMac: fromHex(own.mac.replaceAll(':', '')) };

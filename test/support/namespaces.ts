@@ -52,6 +52,11 @@ export class Namespace {
     other.ip('link', 'set', otherName, 'up');
   }
 
+  /** Waits until its own end of a cable has noticed that the other one is down: Linux takes up to a second. */
+  async cableOut(name: string): Promise<void> {
+    while (this.ip('-o', 'link', 'show', 'dev', name).includes('state UP')) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
   start(program: string, ...parts: string[]): Running {
     const child = spawn('ip', ['netns', 'exec', this.name, program, ...parts], { cwd: root, env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#running.add(child);
