@@ -4,15 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { fromHex } from '../src/core/hex.ts';
-import { addressText, parseAddress } from '../src/dhcp/addresses.ts';
-import { listenFor, Responder, type ResponderEvent } from '../src/dhcp/responder.ts';
 import { inspect } from '../src/index.ts';
-import { owimg, type Ran } from './support/console.ts';
+import { giveAddresses, serveBehind } from './support/bridge-servers.ts';
+import { owimg } from './support/console.ts';
 import { FrameBridge } from './support/frame-bridge.ts';
 import { loadImage } from './support/images.ts';
 import { loadAddress, Uboot, ubootMissing } from './support/qemu.ts';
-import { freePort } from './support/tftp-daemons.ts';
 
 const missing = ubootMissing();
 const [host, device] = ['192.168.1.10', '192.168.1.1'];
@@ -48,27 +45,9 @@ describe.skipIf(missing !== undefined)(`U-Boot in QEMU${missing === undefined ? 
     return path;
   }
 
-  /** `owimg serve` on loopback, where the bridge leads to; it ends when the loader has the file. */
-  async function serve(path: string, ...flags: string[]): Promise<{ readonly ended: Promise<Ran>; readonly said: () => string }> {
-    const port = await freePort();
-    bridge.forward(69, port);
-    let said = '';
-    let listening: () => void = () => undefined;
-    const ready = new Promise<void>((resolve) => {
-      listening = resolve;
-    });
-    const err = (text: string): void => {
-      said += text;
-      if (text.startsWith('listening on')) listening();
-    };
-    const ended = owimg(['serve', path, '--bind', '127.0.0.1', '--port', String(port), '--once', '--for', '100', ...flags], { err });
-    await Promise.race([ready, ended]);
-    return { ended, said: () => said };
-  }
-
   /** @returns what U-Boot said to it */
   async function pull(name: string, bytes: Uint8Array, ...flags: string[]): Promise<string> {
-    const server = await serve(write(name, bytes), ...flags);
+    const server = await serveBehind(bridge, write(name, bytes), ...flags);
     const said = await uboot.command(`tftpboot ${address} ${name}`);
     expect(said, server.said()).toContain(`Bytes transferred = ${bytes.length} (${bytes.length.toString(16)} hex)`);
     const { status } = await server.ended;
@@ -133,7 +112,7 @@ describe.skipIf(missing !== undefined)(`U-Boot in QEMU${missing === undefined ? 
   });
 
   test('shows the words of owimg serve when it asks for another file, and owimg says what it asked for', async () => {
-    const server = await serve(write('right.bin', loadImage(ramImage)));
+    const server = await serveBehind(bridge, write('right.bin', loadImage(ramImage)));
     const said = await uboot.command(`tftpboot ${address} wrong.bin`);
     expect(said).toContain("TFTP error: 'file not found' (1)");
     expect(said).toContain('Not retrying...');
@@ -199,38 +178,15 @@ describe.skipIf(missing !== undefined)(`U-Boot in QEMU${missing === undefined ? 
   });
 
   describe('asks for an address', () => {
-    /** Our responder at the other end of the cable; its clock stands still. */
-    function respond(file: string): ResponderEvent[] {
-      const events: ResponderEvent[] = [];
-      const server = parseAddress(host) as number;
-      const rules = { bootp: true, dhcp: true, server, netmask: 0xffffff00, client: parseAddress('192.168.1.77') as number, file };
-      const everybody = { address: '255.255.255.255', port: 68 };
-      const responder = new Responder(
-        { ...rules, ownMac: fromHex('020000000001'), xid: 1 },
-        {
-          reply: (data, to) =>
-            bridge.send({ from: { address: host, port: 67 }, to: to === 'everybody' ? everybody : { ...everybody, address: addressText(to) }, data }),
-          ask: (data) => bridge.send({ from: { address: host, port: 68 }, to: { address: '255.255.255.255', port: 67 }, data }),
-          event: (event) => void events.push(event),
-        },
-      );
-      responder.start(0);
-      responder.tick(listenFor);
-      bridge.onBroadcast = ({ from, to, data }) => {
-        if (to.port === 67) responder.receive(data, from.address);
-      };
-      return events;
-    }
-
     test.each([
       ['U-Boot by itself', undefined],
       ['U-Boot that says it is PXE', 'PXEClient:Arch:00010:UNDI:003000'],
     ])('%s: address, server and file name come from our answer, and the file from owimg serve', async (_, vendorClass) => {
       const bytes = loadImage(ramImage);
-      const events = respond('recovery.bin');
+      const events = giveAddresses(bridge, '192.168.1.77', 'recovery.bin');
       for (const name of ['ipaddr', 'serverip', 'bootfile', 'autoload']) await uboot.command(`setenv ${name}`);
       await uboot.command(vendorClass === undefined ? 'setenv bootp_vci' : `setenv bootp_vci ${vendorClass}`);
-      const server = await serve(write('recovery.bin', bytes));
+      const server = await serveBehind(bridge, write('recovery.bin', bytes));
       const said = await uboot.command(`dhcp ${address}`);
       expect(said).toContain('DHCP client bound to address 192.168.1.77');
       expect(said).toContain("Filename 'recovery.bin'.");

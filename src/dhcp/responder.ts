@@ -90,7 +90,7 @@ const mostIgnored = 1000;
 /** RFC 2131, 2: a client need not take more than 576 bytes with IP and UDP around; what is echoed stays far below. */
 const mostEchoed = 64;
 
-/** PXE 2.1, 2.2.1: 8 in sub-option 6 says to fetch the file that is named, without a search for boot servers. */
+/** PXE 2.1, 2.2.1: 8 in sub-option 6 says to fetch the file that is named, without a search for boot servers. iPXE takes the first such offer, and waits for others else. */
 const pxeFetchThis = Uint8Array.from([6, 1, 8, 255]);
 
 export class Responder {

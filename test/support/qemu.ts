@@ -1,4 +1,4 @@
-/** Debian's U-Boot in QEMU: a real boot loader with a console and a network card, without any privilege. */
+/** Real boot loaders of Debian in QEMU, with a console and a network card, without any privilege: U-Boot, and iPXE. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import type { FrameBridge } from './frame-bridge.ts';
@@ -17,7 +17,8 @@ export function ubootMissing(): string | undefined {
   return existsSync(firmware) ? undefined : 'u-boot-qemu is not installed';
 }
 
-export class Uboot {
+/** A machine whose console is a pipe. It ends with the test, at the latest with this process. */
+export class Machine {
   readonly #child: ChildProcess;
   readonly #ended: Promise<void>;
   #written = '';
@@ -25,11 +26,9 @@ export class Uboot {
   #look: () => void = () => undefined;
   readonly #kill = (): void => void this.#child.kill('SIGKILL');
 
-  private constructor(bridge: FrameBridge) {
-    const machine = ['-M', 'virt', '-cpu', 'cortex-a15', '-m', '512', '-display', 'none', '-monitor', 'none', '-serial', 'stdio'];
-    this.#child = spawn('qemu-system-arm', [...machine, '-bios', firmware, '-netdev', bridge.netdev, '-device', 'virtio-net-device,netdev=n0'], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
+  constructor(program: string, flags: readonly string[], bridge: FrameBridge, card: string) {
+    const common = ['-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-netdev', bridge.netdev, '-device', `${card},netdev=n0`];
+    this.#child = spawn(program, [...flags, ...common], { stdio: ['pipe', 'pipe', 'pipe'] });
     const take = (data: Buffer): void => {
       this.#written += data.toString('latin1');
       this.#look();
@@ -50,26 +49,8 @@ export class Uboot {
     this.#child.stdin?.on('error', () => undefined);
   }
 
-  /** @returns U-Boot at its prompt, with addresses set */
-  static async start(bridge: FrameBridge, address: string): Promise<Uboot> {
-    const uboot = new Uboot(bridge);
-    try {
-      await uboot.#until('stop autoboot');
-      uboot.#child.stdin?.write(' ');
-      await uboot.#until(prompt);
-      for (const line of ['setenv autoload no', `setenv ipaddr ${address}`, `setenv serverip ${bridge.address}`]) await uboot.command(line);
-      return uboot;
-    } catch (error) {
-      await uboot.stop();
-      throw error;
-    }
-  }
-
-  /** Types a line. @returns what is written up to the next prompt */
-  async command(line: string): Promise<string> {
-    this.#child.stdin?.write(`${line}\r`);
-    const said = await this.#until(prompt);
-    return said.replaceAll('\r', '').replace(line, '').trim();
+  type(text: string): void {
+    this.#child.stdin?.write(text);
   }
 
   async stop(): Promise<void> {
@@ -79,7 +60,7 @@ export class Uboot {
   }
 
   /** Waits for a text on the console. @returns all up to it, which is taken away */
-  #until(text: string): Promise<string> {
+  until(text: string): Promise<string> {
     return new Promise((resolve, reject) => {
       this.#look = () => {
         const at = this.#written.indexOf(text);
@@ -94,3 +75,47 @@ export class Uboot {
     });
   }
 }
+
+export class Uboot {
+  readonly #machine: Machine;
+
+  private constructor(bridge: FrameBridge) {
+    this.#machine = new Machine('qemu-system-arm', ['-M', 'virt', '-cpu', 'cortex-a15', '-m', '512', '-bios', firmware], bridge, 'virtio-net-device');
+  }
+
+  /** @returns U-Boot at its prompt, with addresses set */
+  static async start(bridge: FrameBridge, address: string): Promise<Uboot> {
+    const uboot = new Uboot(bridge);
+    try {
+      await uboot.#machine.until('stop autoboot');
+      uboot.#machine.type(' ');
+      await uboot.#machine.until(prompt);
+      for (const line of ['setenv autoload no', `setenv ipaddr ${address}`, `setenv serverip ${bridge.address}`]) await uboot.command(line);
+      return uboot;
+    } catch (error) {
+      await uboot.stop();
+      throw error;
+    }
+  }
+
+  /** Types a line. @returns what is written up to the next prompt */
+  async command(line: string): Promise<string> {
+    this.#machine.type(`${line}\r`);
+    const said = await this.#machine.until(prompt);
+    return said.replaceAll('\r', '').replace(line, '').trim();
+  }
+
+  stop(): Promise<void> {
+    return this.#machine.stop();
+  }
+}
+
+/** Why there is no PXE ROM to be had; `undefined` if there is. */
+export function pxeMissing(): string | undefined {
+  if (!installed('qemu-system-x86_64')) return 'qemu-system-x86_64 is not installed';
+  return existsSync('/usr/lib/ipxe/qemu/pxe-virtio.rom') ? undefined : 'ipxe-qemu is not installed';
+}
+
+/** A PC that has nothing to boot from but its network card, with iPXE as the ROM on it. */
+export const pxePc = (bridge: FrameBridge): Machine =>
+  new Machine('qemu-system-x86_64', ['-M', 'pc,graphics=off', '-m', '64', '-boot', 'n'], bridge, 'virtio-net-pci');
