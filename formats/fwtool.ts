@@ -346,8 +346,14 @@ async function takeMetadata(image: Uint8Array, use: DecomposeUse, name: string, 
   return found === undefined ? image : image.subarray(0, found.start);
 }
 
+/** What the metadata says of the build. Who converts an image whose metadata is damaged has accepted that: it says nothing then. */
 function toldBy(json: Uint8Array, versionKey: string): Partial<Record<BuildValue, string>> {
-  const version = (JSON.parse(new TextDecoder().decode(json)) as Record<string, unknown>)[versionKey];
+  let version: unknown;
+  try {
+    version = (JSON.parse(new TextDecoder().decode(json)) as Record<string, unknown> | null)?.[versionKey];
+  } catch {
+    return {};
+  }
   if (typeof version !== 'object' || version === null) return {};
   const names: readonly string[] = ['dist', 'version', 'revision'];
   return Object.fromEntries(Object.entries(version).filter(([name, text]) => names.includes(name) && typeof text === 'string'));

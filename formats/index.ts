@@ -41,6 +41,7 @@ import { tplinkV2 } from './tplink-v2.ts';
 import { trx } from './trx.ts';
 import { ubi } from './ubi.ts';
 import { ubifs } from './ubifs.ts';
+import { ubnt } from './ubnt.ts';
 import { uimage } from './uimage.ts';
 import { wfiTag } from './wfi-tag.ts';
 import { wrgg } from './wrgg.ts';
@@ -71,6 +72,7 @@ export const formats: readonly AnyFormat[] = [
   buffaloBcast,
   seama,
   wrgg,
+  ubnt,
   imagetag,
   motorola,
   ubi,

@@ -273,12 +273,7 @@ export const tplinkV2: Format<TplinkV2Input> = {
       // What was made before stays in front, outside of the MD5: filler where a recovery file has the boot loader.
       compose: (image, use) => joined([image, makeImage(use, use.command('mktplinkfw2'), use.part('kernel'), () => use.part('rootfs'))]),
       decompose: async (image, use) => {
-        const start = use.first
-          ? 0
-          : Math.max(
-              0,
-              image.findIndex((byte) => byte !== 0),
-            );
+        const start = paddingLength(image);
         const own = image.subarray(start);
         const { kernel, rootfs } = tplinkParts(own, header.read(own));
         await use.found('kernel', kernel);

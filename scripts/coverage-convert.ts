@@ -22,6 +22,8 @@ interface CorpusImage {
   readonly target: string;
   readonly profile: string;
   readonly name: string;
+  readonly kind: string;
+  readonly steps: readonly string[];
   readonly fs: string | null;
   readonly packed: boolean;
   readonly reproducible: boolean | null;
@@ -33,6 +35,8 @@ interface Pair {
   readonly from: CorpusImage;
   readonly to: CorpusImage;
   readonly direction: 'factory' | 'sysupgrade';
+  /** Given too. */
+  readonly initramfs?: CorpusImage;
 }
 
 type Outcome = 'identical' | 'different' | 'not yet' | 'impossible' | 'failed';
@@ -50,33 +54,45 @@ const epoch = '1700000000';
 function readPairs(folder: string): Pair[] {
   const { images } = JSON.parse(readFileSync(join(folder, 'corpus.json'), 'utf8')) as { images: CorpusImage[] };
   const present = images.filter(({ packed, file }) => packed && existsSync(join(folder, file)));
-  const key = ({ target, profile, fs }: CorpusImage, name: string | null): string => `${target} ${profile} ${fs} ${name}`;
-  const byName = new Map(present.map((image) => [key(image, image.name), image]));
+  const ofDevice = ({ target, profile }: CorpusImage): readonly CorpusImage[] =>
+    present.filter((image) => image.target === target && image.profile === profile);
   return present.flatMap((factory) =>
     (factory.conversion ?? []).flatMap(({ class: name, sysupgrade }) => {
-      const other = byName.get(key(factory, sysupgrade));
-      if (other === undefined || other === factory) return [];
-      return [
+      const siblings = ofDevice(factory);
+      // What does not depend on the root file system is built once; it stands beside the sysupgrade image of each.
+      const others = siblings.filter((image) => image.name === sysupgrade && image !== factory && (factory.fs === null || image.fs === factory.fs));
+      // A factory image that holds the initramfs kernel can be made by who has that too.
+      const stage = factory.steps.map((step) => /^append-image-stage (initramfs-\S+)$/.exec(step)?.[1]).find((found) => found !== undefined);
+      const initramfs = siblings.find((image) => image.kind === 'initramfs' && image.name === stage);
+      return others.flatMap((other) => [
         { class: name, from: other, to: factory, direction: 'factory' as const },
         { class: name, from: factory, to: other, direction: 'sysupgrade' as const },
-      ];
+        ...(initramfs === undefined ? [] : [{ class: `${name}, with --initramfs`, from: other, to: factory, direction: 'factory' as const, initramfs }]),
+      ]);
     }),
   );
 }
 
-const reasons: Readonly<Record<string, Outcome>> = { 'step-unknown': 'not yet', 'part-missing': 'impossible', 'conversion-impossible': 'impossible' };
+const reasons: Readonly<Record<string, Outcome>> = {
+  'step-unknown': 'not yet',
+  'unknown-format': 'not yet',
+  'part-missing': 'impossible',
+  'conversion-impossible': 'impossible',
+};
 
-async function convertPair(folder: string, { from, to, direction }: Pair): Promise<Omit<Answer, 'index'>> {
+async function convertPair(folder: string, { from, to, direction, initramfs }: Pair): Promise<Omit<Answer, 'index'>> {
   const facts = await loadDeviceFacts();
   const device = facts.devices.find(({ profile, target }) => profile === from.profile && target === from.target);
   if (device === undefined) return { outcome: 'failed', why: 'no such device' };
   const bytes = new Uint8Array(readFileSync(join(folder, from.file)));
   const expected = new Uint8Array(readFileSync(join(folder, to.file)));
+  const parts = initramfs === undefined ? undefined : new Map([['initramfs', new Uint8Array(readFileSync(join(folder, initramfs.file)))]]);
   try {
     const { image, values } = await convertWith(bytes, formats, checkContext(formats, facts), {
       device,
       to: direction,
       image: to.name,
+      parts,
       build,
       epoch,
     });

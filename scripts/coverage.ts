@@ -45,7 +45,7 @@ const known: readonly RegExp[] = [
   /^netgear-(chk|dni)/,
   /^asus-trx|^trx|^cybertan/,
   /^bcm63xx imagetag/,
-  /^seama|^wrgg|^senao/,
+  /^seama|^wrgg|^senao|^ubnt/,
   /^gzip$|^gzip\(raw\)|^zip$|^raw: dtb/,
   /^lzma$|^lzma-loader|^okli-loader|^ELF|^gzip\(sysupgrade-tar\)|^senao-tar-gz/,
   /^linksys-footer|^zyimage|^gemtek-trailer|^motorola-bin/,

@@ -42,6 +42,16 @@ const sizeNames: Readonly<Record<string, keyof DeviceSizes>> = {
 /** Variables that only name the build itself. */
 const notFacts = new Set(['UBNT_REVISION', 'KERNEL_INSTALL']);
 
+/**
+ * Variables that a full build leaks from one device into the next, where no command line shows it: both are defined behind teltonika_rut976 and
+ * set none (target/linux/ramips/image/mt76x8.mk); the published images have it.
+ */
+const modules = '2c7c_6005 TLA2021 CH343 esim ala440';
+const leaked: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  teltonika_rut200: { SUPPORTED_TELTONIKA_HW_MODS: modules },
+  teltonika_rut241: { SUPPORTED_TELTONIKA_HW_MODS: modules },
+};
+
 /** Tools whose arguments are all in the steps and the variables. */
 const derivedTools = new Set(['sysupgrade-tar.sh', 'mkimage', 'mkits.sh', 'tplink-safeloader', 'trx', 'otrx', 'fiptool']);
 
@@ -85,7 +95,7 @@ function deviceOf(line: DeviceLine, recovery: readonly Recovery[]): Device {
     ...given('dts', line.dts),
     sizes: Object.fromEntries(sizes),
     flags: line.flags,
-    variables: Object.fromEntries(Object.entries(line.vars).filter(([name]) => !notFacts.has(name))),
+    variables: { ...Object.fromEntries(Object.entries(line.vars).filter(([name]) => !notFacts.has(name))), ...leaked[line.profile] },
     kernel: line.kernel?.steps ?? [],
     initramfs: line.initramfs?.steps ?? [],
     images: line.images.map(({ name, role, fs, file, steps: evaluated, tar_dir, tools = [] }) => {

@@ -107,14 +107,17 @@ export function firstDifference(a: Uint8Array, b: Uint8Array): number | null {
   return a.length === b.length ? null : length;
 }
 
-/** The stretches in which two images of the same length differ; a few equal bytes between them count as one stretch. */
+/** So many stretches are told apart; what differs behind them is one more. */
+const mostStretches = 1000;
+
+/** The stretches in which two images differ; a few equal bytes between them count as one stretch. */
 function differences(a: Uint8Array, b: Uint8Array): Range[] {
   const found: { offset: number; length: number }[] = [];
   const length = Math.max(a.length, b.length);
   for (let offset = 0; offset < length; offset += 1) {
     if (a[offset] === b[offset]) continue;
     const last = found.at(-1);
-    if (last !== undefined && offset - (last.offset + last.length) < 4) last.length = offset + 1 - last.offset;
+    if (last !== undefined && (found.length > mostStretches || offset - (last.offset + last.length) < 4)) last.length = offset + 1 - last.offset;
     else found.push({ offset, length: 1 });
   }
   return found;
@@ -198,10 +201,10 @@ function targetOf(device: Device, { to, image }: ConvertOptions, fs: string | nu
 
 /** When the image was built, as the newest of its own dates tells: OpenWrt gives all of them SOURCE_DATE_EPOCH. */
 function dateInside(root: Layer): string | undefined {
-  const dates = allLayers(root).flatMap(({ format, fields }) => {
-    const name = { uimage: 'time', squashfs: 'modificationTime' }[format];
-    const value = fields.find((field) => field.name === name)?.value;
-    return typeof value === 'number' && value > 0 ? [value] : [];
+  const dated = allLayers(root).filter(({ format }) => format === 'uimage' || format === 'squashfs');
+  const dates = dated.flatMap(({ fields }) => {
+    const seconds = Number(fields.find(({ name }) => name === 'time')?.value ?? 0);
+    return seconds > 0 ? [seconds] : [];
   });
   return dates.length === 0 ? undefined : String(Math.max(...dates));
 }
@@ -267,8 +270,8 @@ function isOwnImage(inspection: Inspection, length: number, context: Context, re
  * Makes the image that is wanted; {@link proveConversion} is owed before anybody gets it.
  *
  * @param bytes the whole file
- * @throws OwimgError `input-refused`, `image-ambiguous`, `device-ambiguous`, `bad-usage` (no device), `part-missing`, `step-unknown`,
- *   `conversion-impossible`
+ * @throws OwimgError `input-refused`, `image-ambiguous`, `device-ambiguous`, `bad-usage` (no device), `bad-value` (a part that the recipe does
+ *   not take), `part-missing`, `step-unknown`, `conversion-impossible`
  */
 export async function convertWith(bytes: Uint8Array, formats: readonly AnyFormat[], context: Context, request: ConvertRequest): Promise<Conversion> {
   const name = request.name === undefined ? {} : { name: request.name };
@@ -324,7 +327,17 @@ async function convertInspected(
   const given = new Map([...parts.bytes, ...(options.parts ?? [])]);
   const values = new Values(options, parts.told, inspection.root);
   const made = await compose(target, given, values.record, recipes);
+  for (const name of options.parts?.keys() ?? []) {
+    if (made.took.has(name)) continue;
+    throw new OwimgError(
+      'bad-value',
+      `The recipe of ${to.name} of ${device.profile} takes no "${name}"`,
+      `It takes ${[...made.took].join(', ')}: leave "${name}" out.`,
+    );
+  }
   const again = await compose(source, parts.bytes, values.record, recipes);
+  const reproduced = firstDifference(bytes, again.image) === null;
+  if (!reproduced && options.accept?.has('layout-mismatch') !== true) requireSamePlaces(bytes, again.image, source);
   return {
     inspection,
     device,
@@ -333,16 +346,34 @@ async function convertInspected(
     image: made.image,
     parts: [...given].map(([name, part]) => ({ name, length: part.length, exact: !parts.inexact.has(name) })),
     values: await usedValues(made, values, (build) => compose(target, given, build, recipes)),
-    differs: ownDifferences(bytes, again.image, parts, inspection.root),
+    differs: reproduced ? [] : ownDifferences(bytes, again.image, parts, inspection.root),
     lost: lostParts(inspection, to),
   };
 }
 
+/** Of the bytes that the recipe of today makes otherwise: with more the parts lie elsewhere; headers and marks take less. */
+const mostDiffering = 0.02;
+
+/**
+ * Older releases laid out their images otherwise, and their kernels look for the root file system where it was then.
+ *
+ * @throws OwimgError `input-refused` where the parts lie elsewhere than the recipe of today puts them
+ */
+function requireSamePlaces(bytes: Uint8Array, again: Uint8Array, { device, image }: Recipe): void {
+  const common = Math.min(bytes.length, again.length);
+  let differing = 0;
+  for (let offset = 0; offset < common; offset += 1) if (bytes[offset] !== again[offset]) differing += 1;
+  if (differing <= mostDiffering * common) return;
+  throw new OwimgError(
+    'input-refused',
+    `Cannot convert it: its parts lie elsewhere than OpenWrt's recipe of today for ${image.name} of ${device.title} puts them, from ${hexOffset(firstDifference(bytes, again) ?? 0)} on`,
+    'It is of an older release, whose kernel may not find its root file system anywhere else. If you know that it does: --accept layout-mismatch.',
+  );
+}
+
 /** The stretches of the image that its own recipe would make otherwise, by the fields and regions that they lie in. */
 function ownDifferences(bytes: Uint8Array, again: Uint8Array, parts: Parts, root: Layer): Conversion['differs'] {
-  const at = firstDifference(bytes, again);
   // An image from before OpenWrt appended metadata, or without it for another reason, lacks only that.
-  if (at === null || (at === bytes.length && !parts.bytes.has('metadata'))) return [];
   const length = parts.bytes.has('metadata') ? undefined : bytes.length;
   return differences(bytes, again.subarray(0, length)).map((range) => ({ ...range, what: placeOf(root, range.offset) }));
 }

@@ -180,6 +180,18 @@ export interface ConvertAnswer extends Conversion {
  * @param bytes the whole file
  * @throws OwimgError with nothing done: `input-refused` (broken, or for another device), `image-ambiguous`, `part-missing`,
  *   `step-unknown`, `conversion-impossible`, `device-unknown`, `device-ambiguous`
+ *
+ * @example In Node
+ * ```ts
+ * import { readFile } from 'node:fs/promises';
+ * import { convert } from 'owimg';
+ *
+ * const sysupgrade = await readFile('test/images/netgear_ex6120-sysupgrade.bin.gz');
+ * const { image, device, to, proof } = await convert(sysupgrade, { to: 'factory' });
+ *
+ * console.log(`${to.name} of ${device.title}: ${image.length} bytes`); // → factory.chk of NETGEAR EX6120: 65598 bytes
+ * console.log(proof.verdict.route, proof.verdict.outcome); // → stock installs
+ * ```
  */
 export async function convert(bytes: Uint8Array, { device, ...request }: ConvertOptions): Promise<ConvertAnswer> {
   const [{ checkContext }, { convertWith, proveConversion }, { requireDevice }, { loadDeviceFacts }] = await Promise.all([

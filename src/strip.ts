@@ -28,6 +28,15 @@ const endOf = ({ offset, length }: Range): number => offset + length;
 /** How the partitions of vendors call their boot loaders. */
 const loaderLabel = /boot ?loader|u-?boot|^boot$|^spl$|redboot|^cfe/i;
 
+/** Where a part begins: the header of a kernel that the boot loader reads in flash belongs to it, and not to what is taken off. */
+function startOfPart({ regions }: Layer, part: Region): number {
+  const index = regions.indexOf(part);
+  const before = regions[index - 1];
+  return before !== undefined && isPartHeader(before, part) ? before.offset : part.offset;
+}
+
+const isPartHeader = (region: Region, part: Region | undefined): boolean => region.kind === 'header' && region.label === `${part?.label} header`;
+
 class Stripper {
   readonly #opened: Opened;
   readonly #formats: readonly AnyFormat[];
@@ -56,7 +65,8 @@ class Stripper {
   /** Behind the last part: a header's own tables may stand there, but in a slice anything belongs to the firmware. */
   #endFrom(root: Layer, start: number, end: number): number {
     if (root.format === sliceId) return end;
-    return root.regions.find(({ kind, offset }) => offset >= start && (kind === 'header' || kind === 'metadata'))?.offset ?? end;
+    const own = (region: Region, index: number): boolean => region.kind === 'header' && !isPartHeader(region, root.regions[index + 1]);
+    return root.regions.find((region, index) => region.offset >= start && (own(region, index) || region.kind === 'metadata'))?.offset ?? end;
   }
 
   /** Where the trailers begin. */
@@ -71,7 +81,10 @@ class Stripper {
   /** Where the firmware begins, if a boot loader, filler or something unknown stands in front of it. */
   async #upToFirmware(root: Layer): Promise<number | undefined> {
     const inside = root.findings.find(({ code }) => code === 'bootloader-inside');
-    if (inside !== undefined) return root.regions.find(({ kind, offset }) => kind === 'payload' && offset >= endOf(inside))?.offset;
+    if (inside !== undefined) {
+      const firmware = root.regions.find(({ kind, offset }) => kind === 'payload' && offset >= endOf(inside));
+      return firmware === undefined ? undefined : startOfPart(root, firmware);
+    }
     const role = this.#roles.get(root.format);
     if (role !== 'wrapper') return undefined;
     const isSlice = root.format === sliceId;
@@ -88,7 +101,7 @@ class Stripper {
       const layer = root.children.find(({ offset, source }) => offset === region.offset && source === undefined);
       // A prefix that nobody knows is taken off where the user said that he knows it: the file was refused otherwise.
       const loader = (isSlice && region.kind === 'unknown') || loaderLabel.test(region.label) || (layer !== undefined && (await this.#isLoader(layer)));
-      if (!loader) return loaders > 0 ? region.offset : undefined;
+      if (!loader) return loaders > 0 ? startOfPart(root, region) : undefined;
       loaders += 1;
     }
     return undefined;
@@ -113,11 +126,14 @@ class Stripper {
   /** A header in front of one run of payload, and what stands behind that. */
   #withoutHeader(root: Layer, role: AnyFormat['role'] | undefined): Stripped {
     const first = root.regions.findIndex(({ kind }) => kind === 'payload');
-    const start = root.regions[first]?.offset ?? 0;
+    const part = root.regions[first];
+    const start = part === undefined ? 0 : startOfPart(root, part);
     const contains = role === 'wrapper' || role === 'kernel';
     if (root.format === sliceId || !contains || first < 0 || start === root.offset) throw nothingToTake(root, 'it begins with what a device would read');
     const behind = root.regions.slice(first);
-    const end = behind.find(({ kind }) => kind === 'header' || kind === 'metadata' || kind === 'unknown')?.offset ?? endOf(root);
+    const foreign = (region: Region, index: number): boolean =>
+      region.kind === 'metadata' || region.kind === 'unknown' || (region.kind === 'header' && !isPartHeader(region, behind[index + 1]));
+    const end = behind.find(foreign)?.offset ?? endOf(root);
     if (behind.some(({ kind, offset }) => kind === 'payload' && offset >= end)) {
       const labels = root.regions.filter(({ kind }) => kind === 'payload').map(({ label }) => label);
       throw nothingToTake(root, `it holds several parts with headers between them: ${[...new Set(labels)].join(', ')}`);

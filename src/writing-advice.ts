@@ -45,6 +45,9 @@ export function writingAdvice(inspection: Inspection, path: string, formats: rea
   const check = `owimg check ${file} --device NAME (says what each way of flashing would do on your device; ask it first)`;
   const warnings = besides(inspection);
   if (status === 'broken') return { next: ['Do not flash this file: it is broken.'], warnings };
+  if (status === 'unknown') {
+    return { next: [`owimg inspect ${file} (owimg cannot tell what would take these bytes: do not flash them on its word)`], warnings };
+  }
   if (kind === 'bootloader') {
     return {
       next: [`Keep it. Do not write it: owimg inspect ${file} says more.`],
@@ -71,6 +74,10 @@ export function writingAdvice(inspection: Inspection, path: string, formats: rea
     };
   }
   if (format === 'sysupgrade-tar') return { next: [`owimg metadata add ${file} --device NAME (sysupgrade demands metadata)`], warnings };
+  if (format !== 'ubi' && layers.some((layer) => layer.format === 'ubi')) {
+    const apart = 'It holds a kernel and UBI, which devices with NAND keep in partitions of their own: no one command writes this file as it is.';
+    return { next: [check, `owimg extract ${file} ubi takes the UBI out, if it is that which you need.`], warnings: [...warnings, apart] };
+  }
   if (liesInFlash.has(format) && hasRootfs) {
     return {
       next: [

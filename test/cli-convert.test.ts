@@ -160,6 +160,7 @@ describe('owimg to-factory', () => {
     [['-d', profile, '--image', 'factory-eu.bin'], 2, 'OpenWrt builds no factory-eu.bin for NETGEAR EX6120'],
     [['-d', 'no such thing'], 3, 'no such thing'],
     [['--part', 'loader'], 2, 'expected NAME=FILE'],
+    [['--metadata', 'package.json'], 2, 'takes no "metadata"'],
     [['--initramfs', 'missing.itb'], 4, 'Cannot read "missing.itb"'],
     [['-o', '/no/such/folder/x.bin'], 4, 'the folder "/no/such/folder" does not exist'],
   ])('%j: a clear error', async (args, expected, message) => {

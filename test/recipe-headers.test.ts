@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { wrgg } from '../formats/wrgg.ts';
 import { firstDifference } from '../src/convert.ts';
 import { toBytes } from '../src/core/hex.ts';
 import { loadDeviceFacts } from '../src/devices/load.ts';
@@ -49,6 +50,17 @@ const fixtures: readonly (StepCase & { readonly fixture: string; readonly comman
     fixture: 'wrgg/sound-little-endian.bin',
     command: 'mkwrggimg -i @OUT@ -o @OUT@.new -d /dev/mtdblock/1 -s wrgns01_dlwbr_dir685RBWW -v N/A -m dir685 -B 96bb',
   },
+  { step: 'senao-header', fixture: 'senao/sound-kernel.bin', command: 'mksenaofw -r 0x0101 -p 0x65 -t 2 -v 1.0.0 -e @OUT@ -o @OUT@.new' },
+  {
+    step: 'mkubntimage',
+    fixture: 'ubnt/sound-xm.bin',
+    command: 'mkfwimage -B XM -v XM.ar7240.v6.0.0-OpenWrt-@REVISION_NUMBER@ -k @KERNEL@ -r @OUT@ -o @OUT@',
+  },
+  {
+    step: 'mkubntimage',
+    fixture: 'ubnt/sound-wa-signature.bin',
+    command: 'mkfwimage -B WA -v WA.ar934x.v8.5.3-OpenWrt-@REVISION_NUMBER@ -k @KERNEL@ -r @OUT@ -o @OUT@',
+  },
   {
     step: 'uImage lzma',
     fixture: 'uimage/sound-lzma.bin',
@@ -77,6 +89,18 @@ test('linksys-image fills the image up with FF so that the footer ends with a pa
   const made = readFixtureFile('linksys-footer/sound-kernel-and-rootfs.bin');
   const { compose: make } = stepOf({ step: 'linksys-image type=EA7300v2', device: { sizes: { page: 2048 } } });
   expectSame(await make(made.subarray(0, 24580)), made);
+});
+
+test('mkubntimage-split cuts the image after 1 MiB, and its inverse joins it and tells the revision', async () => {
+  const commands = [words('mkfwimage -B XM -v XM.ar7240.v6.0.0-OpenWrt-@REVISION@ -k @OUT@.old1 -r @OUT@.old2 -o @OUT@')];
+  const image = new Uint8Array(1024 * 1024 + 1000).map((_, index) => index % 251);
+  const split = stepOf({ step: 'mkubntimage-split', commands });
+  const made = await split.compose(image);
+  const pieces = { kernel: image.subarray(0, 1024 * 1024), rootfs: image.subarray(1024 * 1024) };
+  expectSame(made, await stepOf({ step: 'mkubntimage', commands }).compose(pieces.rootfs, { kernel: pieces.kernel }));
+  const taken = await split.decompose(made);
+  expectSame(taken.image, image);
+  expect(taken.told).toEqual({ revision: 'r99999-0123456789' });
 });
 
 describe('steps of one image by OpenWrt itself', () => {
@@ -245,12 +269,31 @@ describe('values that do not fit', () => {
     { step: 'linksys-bin', commands: [words('addpattern -p TOOLONGID -v v1.0.0')], message: 'Cannot store a pattern of 9 characters' },
     { step: 'linksys-bin', commands: [words('addpattern -g -p W54G -v v1.0.0')], message: 'owimg does not know its option -g' },
     { step: 'cfe-bin', commands: [words('imagetag --root-first')], message: 'owimg does not know the option --root-first of imagetag' },
+    { step: 'senao-header', commands: [words('mksenaofw -r 0x101 -p 0x6e -t 2 -z')], message: 'owimg does not know the option -z of mksenaofw' },
+    { step: 'senao-header', commands: [words('mksenaofw -r 0x101 -p 0x6e -t 13')], message: 'expected 0 to 12' },
+    { step: 'mkubntimage-split', commands: [words('mkfwimage -B XM -v 1')], message: 'Cannot cut the image after 1 MiB, as the recipe does: it has 100 bytes' },
     { step: 'append-uImage-fakehdr filesystem', message: 'no uImage header was found at its end' },
   ];
   test.each(cases)('$step: $message', async ({ message, ...step }) => {
     const ran = stepOf(step);
     await expect(step.step.includes('fakehdr') ? ran.decompose(image) : ran.compose(image)).rejects.toThrow(message);
   });
+});
+
+test('wrgg.build() refuses texts that have no room, while its step cuts them as the tool does', async () => {
+  const image = new Uint8Array(10);
+  const texts = { signature: 'signature', version: '1', model: 'x'.repeat(17), buildNumber: '', deviceName: '/dev/mtdblock/1' };
+  expect(() => wrgg.build?.({ endian: 'big', image, ...texts })).toThrow('Cannot store a model of 17 characters: the header has room for 16');
+  const made = await stepOf({ step: 'mkwrggimg', commands: [['mkwrggimg', '-s', 'signature', '-m', 'x'.repeat(17), '-v', '1', '-B', '@REVISION@']] }).compose(
+    image,
+  );
+  // strncpy() with the room of the field: the revision loses its last character.
+  expect(new TextDecoder().decode(made.subarray(0x58, 0x68))).toBe('r99999-012345678');
+});
+
+test('ubnt: an image that is too big for the board is refused', async () => {
+  const split = stepOf({ step: 'mkubntimage-split', commands: [words('mkfwimage -B XM -v 1')] });
+  await expect(split.compose(new Uint8Array(0x760001))).rejects.toThrow('The image would be too big for the device');
 });
 
 describe('sharedSteps()', () => {

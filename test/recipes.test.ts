@@ -23,8 +23,11 @@ function recipeOf(name: string): { device: Device; image: DeviceImage } | undefi
   return found.sort((a, b) => b.device.profile.length - a.device.profile.length)[0];
 }
 
+/** Made by the tool alone, with a kernel that ends before the place where a full build cuts it: of no recipe. */
+const byToolAlone = /^ubnt_.*-factory\.bin$/;
+
 const known = imageNames.flatMap((name) => {
-  const recipe = recipeOf(name);
+  const recipe = byToolAlone.test(name) ? undefined : recipeOf(name);
   return recipe === undefined || recipe.image.role === 'disk' || missingSteps(recipe.image, formats).length > 0 ? [] : [{ name, ...recipe }];
 });
 

@@ -47,6 +47,9 @@ test('the README shows what the command prints', async () => {
   const examples = [...readme.matchAll(/^\$ npx owimg inspect (fixtures\S+)\n([\s\S]*?)\n(?:…\n)?```$/gm)];
   expect(examples.length).toBeGreaterThan(1);
   for (const [, path, shown] of examples) expect((await owimg(['inspect', path as string])).out).toContain(shown);
+  const conversions = [...readme.matchAll(/^\$ npx owimg (to-factory \S+ --dry-run)\n([\s\S]*?)\n```$/gm)];
+  expect(conversions.length).toBe(1);
+  for (const [, command, shown] of conversions) expect((await owimg((command as string).split(' '))).out).toContain(shown);
   expect(readme).toContain(`${formats.length} formats,`);
 });
 

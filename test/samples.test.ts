@@ -3,7 +3,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { placeOf } from '../src/convert.ts';
-import { convert, inspect } from '../src/index.ts';
+import { convert, formats, inspect } from '../src/index.ts';
+import { openWith } from '../src/inspect.ts';
+import { strip } from '../src/strip.ts';
 
 const folder = fileURLToPath(new URL('../../shared/samples/', import.meta.url));
 
@@ -30,7 +32,7 @@ const samples: readonly (readonly [file: string, format: string, status: string]
   ['owrt-ichensky-wr740n-v4-factory.bin', 'tplink-v1', 'sound'],
   ['owrt-ichensky-wr740n-v4-sysupgrade.bin', 'tplink-v1', 'sound'],
   ['owrt-wr841nv14-tftp-recovery.bin', 'flash-slice', 'sound'],
-  ['sudowrt-ubnt-bullet-m-factory.bin', 'flash-slice', 'unknown'], // Ubiquiti header in front
+  ['sudowrt-ubnt-bullet-m-factory.bin', 'ubnt', 'sound'],
   ['sudowrt-ubnt-bullet-m-sysupgrade.bin', 'flash-slice', 'sound'],
   ['sudowrt-wndr3700-factory.img', 'netgear-dni', 'sound'],
   ['sudowrt-wndr3700-sysupgrade.bin', 'flash-slice', 'sound'],
@@ -62,5 +64,24 @@ describe.skipIf(!existsSync(folder))('a real image converted is the other real o
     expect(places.size).toBeGreaterThan(0);
     const named = new Set(differs.map(({ what }) => what));
     expect([...places].filter((place) => !named.has(place))).toEqual([]);
+  });
+
+  test('the vendor header of a factory image taken off leaves the very file that was published for sysupgrade', async () => {
+    const { bytes } = await strip(await openWith(formats, new Uint8Array(readFileSync(`${folder}sudowrt-wndr3700-factory.img`))), formats);
+    expect(Buffer.compare(bytes, readFileSync(`${folder}sudowrt-wndr3700-sysupgrade.bin`))).toBe(0);
+  });
+
+  test('what an older release laid out otherwise is refused: its kernel would look for the root file system where it was', async () => {
+    const bytes = new Uint8Array(readFileSync(`${folder}sudowrt-ubnt-bullet-m-factory.bin`));
+    const request = { device: 'ubnt_bullet-m-ar7240', to: 'sysupgrade' } as const;
+    await expect(convert(bytes, request)).rejects.toMatchObject({ code: 'input-refused', hint: expect.stringContaining('--accept layout-mismatch') });
+  });
+
+  test.each([
+    ['hlk-rm04-minimal-sysupgrade.bin', 'hilink_hlk-rm04', 'the step "hilink-header"'],
+    ['a5v11-1701-sysupgrade.bin', 'unbranded_a5-v11', 'the step "poray-header'],
+    ['sudowrt-wndr3700-sysupgrade.bin', 'netgear_wndr3700', 'offset of squashfs'],
+  ])('%s: what cannot be made is named', async (file, device, message) => {
+    await expect(convert(new Uint8Array(readFileSync(folder + file)), { device, to: 'factory' })).rejects.toThrow(message);
   });
 });

@@ -10,6 +10,7 @@ import type { Device } from '../src/devices/facts.ts';
 import { loadDeviceFacts } from '../src/devices/load.ts';
 import { formats, inspect } from '../src/index.ts';
 import { compose, decompose, type Recipe } from '../src/recipes/interpreter.ts';
+import { imageShape } from '../src/recipes/shape.ts';
 import { readFixtureFile } from './support/fixtures.ts';
 import { loadImage } from './support/images.ts';
 
@@ -95,6 +96,34 @@ describe('the steps of TP-Link headers make the bytes of mktplinkfw and mktplink
     ],
   ])('%s', async (_, digest, which) => expect(sha256(await make(which, { kernel: lzma, rootfs }, short))).toBe(digest));
 
+  test.each([
+    [
+      'names that are too long for their fields',
+      'f1eae3ec170d4e4c4d9025d472c042799c4a52c65d210c7e3ea0b69c49be9e89',
+      v1('mktplinkfw -H 1 -F 4M -N "A distribution with a long name" -V @REVISION@ -k @KERNEL@ -r @ROOTFS@ -s -o @OUT@.new'),
+    ],
+    [
+      'a version that is too long for its field, and further versions',
+      '83067c3e82f9545e8c376fc762cedf04e5ced6ec342590f2f962f24f6aa7d350',
+      v2('mktplinkfw2 -H 017 -F 4Mmtk -V "ver. 2.0 with more words than its field of 48 bytes holds" -y 3.4 -v 1.2.3 -k @KERNEL@ -r @ROOTFS@ -s -o @OUT@.new'),
+    ],
+    [
+      'an option that takes the next one for its value, where a device has no TPLINK_HWID',
+      'b38416373962035c728b0fe4a80c206127a346954e03b2bc767d2f4177a34609',
+      v2('mktplinkfw2 -H -W 0x2 -w 0x1 -F 4Mmtk -V "ver. 2.0" -k @KERNEL@ -r @ROOTFS@ -s -o @OUT@.new'),
+    ],
+    [
+      'what is written where no name is given, which tells nothing of the build',
+      '0aa9e218bb60d91783aefebc6c280ec46e9f87f38c49a244e1803a77cc92a6e0',
+      v1('mktplinkfw -H 1 -F 4M -k @KERNEL@ -r @ROOTFS@ -s -o @OUT@.new'),
+    ],
+  ])('%s', async (_, digest, which) => {
+    const long = { ...build, dist: 'A distribution with a long name', revision: 'r1-averyveryverylongrevisiontextthatdoesnotfitinto36' };
+    const made = await make(which, { kernel, rootfs }, long);
+    expect(sha256(made)).toBe(digest);
+    expect(Object.fromEntries((await decompose(which, made, context)).told)).toEqual({});
+  });
+
   test('a header in front of a kernel alone, from the variables of its device', async () => {
     const v1Header = recipe(['append-kernel', 'tplink-v1-header'], [], {
       TPLINK_HWID: '0x08410009',
@@ -175,6 +204,14 @@ describe('the step tplink-safeloader makes the bytes of tplink-safeloader', () =
   });
 });
 
+test('imageShape() of a SafeLoader sysupgrade image takes the places of the partitions that the board names', () => {
+  const device = deviceNamed('tplink_deco-m5-v1');
+  const image = device.images.find(({ name }) => name === 'sysupgrade.bin');
+  if (image === undefined) throw new Error('no sysupgrade.bin');
+  // os-image@1 at 0xd90000, file-system@1 at 0x1190000
+  expect(imageShape(device, image, facts.safeloaderBoards)).toContainEqual({ what: 'gap', at: 0x400000 });
+});
+
 describe('what cannot be made is refused', () => {
   const command = (line: string): Recipe => recipe(['tplink-v1-image factory'], [words(line)]);
   const options = '-H 1 -N OpenWrt -V r1 -k @KERNEL@ -r @ROOTFS@ -o @OUT@.new';
@@ -245,6 +282,14 @@ describe('images that whole recipes made', () => {
     expectSame((await compose({ device, image }, bytes, { ...build, ...Object.fromEntries(told) }, context)).image, expected);
   });
 
+  test('the metadata tells the whole revision, of which soft-version keeps the number', async () => {
+    const device = deviceNamed('tplink_cpe610-v2');
+    const image = device.images.find(({ name }) => name === 'sysupgrade.bin');
+    if (image === undefined) throw new Error('no sysupgrade.bin');
+    const { told } = await decompose({ device, image }, loadImage('tplink_cpe610-v2-sysupgrade.bin'), context);
+    expect(told.get('revision')).toBe('r99999-0123456789');
+  });
+
   test('sysupgrade of Archer C7 v5 becomes its factory image, and back', async () => {
     const [sysupgrade, factory] = [loadImage('tplink_archer-c7-v5-sysupgrade.bin'), loadImage('tplink_archer-c7-v5-factory.bin')];
     const convert = async (bytes: Uint8Array, to: 'factory' | 'sysupgrade'): Promise<Uint8Array> =>
@@ -266,10 +311,14 @@ describe('images that whole recipes made', () => {
     expect(sha256(image)).toBe('e810436da0cd3e20a17abaf7301bcd431e1e6fc810946112956f015150297496');
   });
 
-  test('without the loader the recipe does not fit', async () => {
-    const bytes = loadImage('tplink_tl-wr841-v9-factory.bin');
+  test('without the loader the image does not fit the recipe', async () => {
     const device = deviceNamed('tplink_tl-wr842n-v1');
-    const conversion = convertWith(bytes, formats, checkContext(formats, facts), { device, to: 'sysupgrade' });
-    await expect(conversion).rejects.toMatchObject({ code: 'input-refused' });
+    const image = device.images.find(({ name }) => name === 'sysupgrade.bin');
+    if (image === undefined) throw new Error('no sysupgrade.bin');
+    const { bytes } = await decompose({ device, image }, loadImage('tplink_tl-wr842n-v1-sysupgrade.bin'), context);
+    const bare = new Map([...bytes, ['kernel', bytes.get('kernel')?.subarray(7680) ?? new Uint8Array()]]);
+    const made = (await compose({ device, image }, bare, build, context)).image;
+    const conversion = convertWith(made, formats, checkContext(formats, facts), { device, to: 'factory' });
+    await expect(conversion).rejects.toMatchObject({ code: 'input-refused', message: expect.stringContaining('expected gzip, found uimage') });
   });
 });

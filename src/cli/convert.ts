@@ -1,18 +1,15 @@
 /** `owimg to-factory FILE` and `owimg to-sysupgrade FILE` */
-import { createHash } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 import type { Command } from '@commander-js/extra-typings';
 import type { Conversion, Direction, Proof } from '../convert.ts';
-import { errorKinds, OwimgError } from '../core/errors.ts';
+import { OwimgError } from '../core/errors.ts';
 import { byteCount } from '../core/hex.ts';
 import { readFile } from '../io/read-file.ts';
-import { requireWritable, writeFile } from '../io/write-file.ts';
+import { writeFile } from '../io/write-file.ts';
 import type { ConvertedFile, Published } from '../report/convert-json.ts';
-import { version } from '../version.ts';
 import type { Console } from './console.ts';
+import { optionTexts, requireOutput, sha256Of, tool, withJsonErrors } from './made.ts';
 import { Progress } from './progress.ts';
-
-const tool = { name: 'owimg', version };
 
 interface ConvertFlags {
   readonly device?: string | undefined;
@@ -72,21 +69,8 @@ async function publishedOf({ device, to }: Conversion, sha256: string, path: str
   return { name: listed.name, list: listed.list, sha256: listed.sha256, identical, unsigned: identical && listed.sha256 !== sha256 };
 }
 
-/** With `--json` what went wrong is a result too. */
-async function run(to: Direction, path: string, flags: ConvertFlags, io: Console): Promise<number> {
-  try {
-    return await convertFile(to, path, flags, io);
-  } catch (error) {
-    if (!(error instanceof OwimgError) || flags.json !== true) throw error;
-    const { code, message, hint } = error;
-    const { inspectJson } = await import('../report/json.ts');
-    io.out(`${JSON.stringify(inspectJson({ file: { path }, error: { code, message, hint } }, tool), null, 2)}\n`);
-    return errorKinds[code].exit;
-  }
-}
-
 async function convertFile(to: Direction, path: string, flags: ConvertFlags, io: Console): Promise<number> {
-  if (flags.output !== undefined && flags.output !== '-') await requireWritable(flags.output, flags.force === true);
+  await requireOutput(flags.output, flags.force === true);
   const progress = new Progress(io);
   const [{ bytes }, parts, { formats }, { checkContext }, { convertWith, proveConversion }, { loadDeviceFacts }] = await Promise.all([
     readFile(path),
@@ -108,7 +92,7 @@ async function convertFile(to: Direction, path: string, flags: ConvertFlags, io:
   const options = { device, to, image, member, name, parts, build, epoch: environmentEpoch(), accept };
   const conversion = await convertWith(bytes, formats, context, options);
   const output = flags.output ?? outputPath(path, conversion);
-  const sha256 = createHash('sha256').update(conversion.image).digest('hex');
+  const sha256 = sha256Of(conversion.image);
   const published = await publishedOf(conversion, sha256, path === '-' ? '.' : path, flags.published);
   progress.step('checking what was made');
   let proof: Proof | undefined;
@@ -119,7 +103,7 @@ async function convertFile(to: Direction, path: string, flags: ConvertFlags, io:
   else await writeFile(output, conversion.image, flags.force === true, prove);
   progress.clear();
   const result: ConvertedFile = {
-    file: { path, size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') },
+    file: { path, size: bytes.length, sha256: sha256Of(bytes) },
     output: { path: output, size: conversion.image.length, sha256, written: flags.dryRun !== true },
     conversion,
     proof: proof as Proof,
@@ -160,7 +144,7 @@ export function addConvert(program: Command, io: Console, done: (status: number)
       .description(text)
       .argument('<file>', 'the image; "-" is standard input')
       .option('-d, --device <name>', 'the device that it is for: profile, board name or title')
-      .option('-o, --output <file>', 'where the result goes; "-" is standard output')
+      .option(...optionTexts.output)
       .option('--image <name>', 'which of the images that OpenWrt builds: factory-eu.bin')
       .option('--member <name>', 'which file of an archive that holds several')
       .option('--revision <text>', 'revision of the build, where the image does not tell: r12345-abcdef')
@@ -169,14 +153,14 @@ export function addConvert(program: Command, io: Console, done: (status: number)
       .option('--initramfs <file>', 'the initramfs image, for results that hold one')
       .option('--part <name=file...>', 'a part that the image lacks: loader=FILE')
       .option('--published <file>', 'sha256sums or profiles.json of the release, to compare with')
-      .option('--accept <code...>', 'convert although this error was found')
+      .option(...optionTexts.accept)
       .option('--dry-run', 'do all but write')
-      .option('-f, --force', 'replace the output if it exists')
+      .option(...optionTexts.force)
       .option('--json', 'one JSON object (docs/schema/convert.schema.json)')
       .addHelpText(
         'after',
         `\nExit status: 0 made and proved, 1 the image is broken, for another device or\ncannot be converted, 2 wrong use or a choice is missing, 3 cannot tell, or a step\nis missing, 4 not readable or not writable\n\nExample: ${example}`,
       )
-      .action(async (path, flags) => done(await run(to, path, flags, io)));
+      .action(async (path, flags) => done(await withJsonErrors(path, flags, io, () => convertFile(to, path, flags, io))));
   }
 }

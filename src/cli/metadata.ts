@@ -68,8 +68,12 @@ async function show(path: string, flags: ShowFlags, io: Console): Promise<number
     .some((layer) => layer.regions.some(({ label }) => label === 'signature'));
   if (flags.json === true) io.out(`${JSON.stringify({ schemaVersion: 1, tool, file, status, signed, metadata }, null, 2)}\n`);
   else io.out(`${flags.raw === true ? harmless(text) : lines(JSON.stringify(metadata, null, 2))}\n`);
-  for (const { severity, message, hint } of findings.filter((entry) => entry.severity !== 'note'))
-    io.err(`${severity}: ${harmless(message)}\n${hint === undefined ? '' : `  -> ${hint}\n`}`);
+  // The worst first: standard output has the JSON alone.
+  for (const worth of ['error', 'warning']) {
+    for (const { message, hint } of findings.filter(({ severity }) => severity === worth)) {
+      io.err(`${worth}: ${harmless(message)}\n${hint === undefined ? '' : `  -> ${hint}\n`}`);
+    }
+  }
   return status === 'broken' ? 1 : 0;
 }
 

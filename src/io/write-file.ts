@@ -74,11 +74,13 @@ export async function writeFile(
     try {
       // A handle goes on writing where it is.
       for (const part of typeof bytes === 'string' || bytes instanceof Uint8Array ? [bytes] : bytes) await handle.writeFile(part);
-      await handle.sync();
+      // The disk takes its time; what was written is looked at meanwhile.
+      const synced = handle.sync();
+      const checked = verify === undefined ? undefined : readFile(temporary).then((written) => verify(new Uint8Array(written)));
+      await Promise.all([synced, checked]);
     } finally {
       await handle.close();
     }
-    await verify?.(new Uint8Array(await readFile(temporary)));
     if (force) await rename(temporary, path);
     // A link fails where the name is taken, also by somebody who was quicker.
     else {

@@ -50,6 +50,8 @@ export interface Composed {
   readonly image: Uint8Array;
   /** The values of the build that it was made with. */
   readonly used: ReadonlySet<BuildValue>;
+  /** The parts that the steps asked for. */
+  readonly took: ReadonlySet<PartName>;
 }
 
 function stepsOf(formats: readonly AnyFormat[]): RecipeSteps {
@@ -210,6 +212,7 @@ export async function compose(
   context: RecipeContext,
 ): Promise<Composed> {
   const used = new Set<BuildValue>();
+  const took = new Set<PartName>();
   const value = (name: BuildValue): string => {
     used.add(name);
     return build[name];
@@ -219,8 +222,12 @@ export async function compose(
   for (const { step, use } of plan(recipe, context)) {
     const composeUse: ComposeUse = {
       ...use,
-      hasPart: (name) => parts.has(name),
+      hasPart: (name) => {
+        took.add(name);
+        return parts.has(name);
+      },
       part: (name) => {
+        took.add(name);
         const part = parts.get(name);
         if (part !== undefined) return part;
         const [what, profile] = [recipe.image.name, recipe.device.profile];
@@ -236,5 +243,5 @@ export async function compose(
     if ('append' in step) made.push(...step.append(lengthOf(made), composeUse));
     else made = [await step.compose(joined(made), composeUse)];
   }
-  return { image: joined(made), used };
+  return { image: joined(made), used, took };
 }

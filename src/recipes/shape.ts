@@ -134,9 +134,7 @@ class Folding {
     }
     if (skippedSteps.has(name)) return shapes;
     if (diskSteps.has(name)) return [{ what: 'disk' }];
-    if (name === 'loader-kernel') return [this.#loader(step)];
-    // What the loader starts stands behind it, at a multiple of the length that the step names.
-    if (name === 'loader-okli') return [this.#loader(step), gap(words[1], '0', step), ...shapes];
+    if (name === 'loader-kernel' || name === 'loader-okli') return [this.#loader(step), ...(name === 'loader-okli' ? shapes : [])];
     if (kernelCodeSteps.has(name)) return [{ what: 'data', label: 'kernel' }];
     const known = layerSteps[name];
     if (known === undefined) return [{ what: 'unknown', step }];

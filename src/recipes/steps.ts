@@ -124,6 +124,14 @@ const wrgg = identified(
   }),
 );
 
+/** Its sections lie in flash one behind the other, but are cut where no layer ends. */
+const ubnt: Omit<LayerStep, 'takes'> = {
+  format: 'ubnt',
+  parts: true,
+  identifies: true,
+  fields: (use) => ({ board: /^(.+?)\.v/.exec(optionWord(use.command('mkfwimage'), '-v') ?? '')?.[1] }),
+};
+
 /** By name of the step. */
 export const layerSteps: Readonly<Record<string, LayerStep>> = {
   'asus-trx': {
@@ -196,6 +204,8 @@ export const layerSteps: Readonly<Record<string, LayerStep>> = {
     architecture: architectures[use.device.architecture],
     compression: compressions[use.words[0] ?? ''],
   })),
+  'mkubntimage-split': { ...ubnt, takes: 'image' },
+  mkubntimage: { ...ubnt, takes: 'nothing' },
   mkwrggimg: wrgg,
   'wrgg-image': wrgg,
   zyimage: identified(trailer('znbg-trailer', ({ words }) => ({ deviceId: optionWord(words, '-d') }))),

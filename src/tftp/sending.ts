@@ -30,6 +30,15 @@ const restartAfter = 20;
 /** An answer is not waited for longer than this before the block is repeated, however slow the path seems. */
 const longestAnswer = 2000;
 
+/** Between two bursts: what a small receive buffer needs to be emptied. */
+const burstPause = 2;
+
+/** Shorter bursts gain nothing: then it is the network that loses. */
+const leastBurst = 4;
+
+/** Receivers of windows answer at the end of one: where the end was lost, nobody says anything until we repeat it. */
+const windowFirst = 100;
+
 /** The number of a block as it stands in a packet; blocks count from 1, 0 is what acknowledges a request. */
 export function wireNumber(block: number, rollover: 0 | 1): number {
   return rollover === 0 ? block & 0xffff : block === 0 ? 0 : ((block - 1) % 0xffff) + 1;
@@ -55,6 +64,12 @@ export class Sending {
   /** The shortest time that an answer took. What comes sooner after the beginning of a window cannot be an answer to it. */
   #roundTrip = Number.POSITIVE_INFINITY;
   #compared = 0;
+  /** Blocks sent without a pause: as many as a window has, until the other side proves to hold fewer. */
+  #burst: number;
+  /** Blocks sent since the last pause. */
+  #inBurst = 0;
+  /** When the next burst of the same window is due. */
+  #nextBurst = Number.POSITIVE_INFINITY;
   retransmissions = 0;
   state: SendingState = 'running';
   /** What `changed()` of the source said. */
@@ -64,7 +79,9 @@ export class Sending {
     this.#source = source;
     this.#terms = terms;
     this.#emit = emit;
-    this.#waiting = new Waiting(pace, now);
+    const first = terms.windowSize > 1 && terms.timeout === undefined ? Math.min(windowFirst, pace.first) : pace.first;
+    this.#waiting = new Waiting({ ...pace, first }, now);
+    this.#burst = terms.windowSize;
     this.#begun = now;
     this.#firstBegun = now;
     this.blocks = Math.floor(source.length / terms.blockSize) + 1;
@@ -76,7 +93,7 @@ export class Sending {
   }
 
   get deadline(): number {
-    return this.state === 'running' ? Math.min(this.#waiting.due, this.#waiting.end) : Number.POSITIVE_INFINITY;
+    return this.state === 'running' ? Math.min(this.#waiting.due, this.#waiting.end, this.#nextBurst) : Number.POSITIVE_INFINITY;
   }
 
   /** Every block was sent at least once. */
@@ -118,8 +135,14 @@ export class Sending {
     this.#waiting.progress(now);
     if (this.#base > this.blocks) this.state = 'complete';
     // In the middle of a window: the block behind was lost, so the window begins there (RFC 7440); once, not for every such answer to it.
-    else if (this.#base < this.#next && since >= this.#answerTime) this.#restart(now);
-    else this.#fill(now);
+    else if (this.#base < this.#next && since >= this.#answerTime) {
+      this.#slower(ahead);
+      this.#restart(now);
+    } else {
+      if (this.#burst < windowSize) this.#burst += 1;
+      this.#inBurst = 0;
+      this.#fill(now);
+    }
     return 'progress';
   }
 
@@ -146,13 +169,23 @@ export class Sending {
       this.state = this.allSent ? 'unconfirmed' : 'silent';
     } else if (now >= this.#waiting.due) {
       this.#waiting.repeated(now);
+      this.#slower(1);
       this.#restart(now);
+    } else if (now >= this.#nextBurst) {
+      this.#inBurst = 0;
+      this.#fill(now);
     }
+  }
+
+  /** So many blocks of a window arrived, and some did not: fewer at once, and one more again with every window that arrives whole. */
+  #slower(arrived: number): void {
+    this.#burst = Math.max(leastBurst, Math.ceil(this.#burst / 2), Math.min(this.#burst, arrived));
   }
 
   #restart(now: number): void {
     this.retransmissions += this.#next - this.#base;
     this.#next = this.#base;
+    this.#inBurst = 0;
     this.#fill(now);
   }
 
@@ -163,7 +196,13 @@ export class Sending {
       this.#begun = now;
       if (this.#next >= this.#fresh) this.#firstBegun = now;
     }
+    this.#nextBurst = Number.POSITIVE_INFINITY;
     for (; this.#next < end; this.#next += 1) {
+      if (this.#inBurst >= this.#burst && windowSize > 1) {
+        this.#nextBurst = now + burstPause;
+        return;
+      }
+      this.#inBurst += 1;
       const offset = (this.#next - 1) * blockSize;
       if (!this.#compare(offset)) return;
       const data = this.#source.read(offset, Math.min(blockSize, this.#source.length - offset));

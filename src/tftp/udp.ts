@@ -57,6 +57,28 @@ function enlarge(socket: Socket, wanted: number): number {
   return socket.getRecvBufferSize();
 }
 
+/** So long the process looks for the next packet before it goes to sleep, in milliseconds. */
+const awakeFor = 0.1;
+
+let awakeUntil = 0;
+let awake = false;
+
+/**
+ * To be called when a packet was dealt with. In a quick network the next one is there before the system would have put the process to sleep and
+ * woken it again, which takes longer than all our work on a packet: so it stays awake for a moment.
+ */
+function stayAwake(time: number): void {
+  awakeUntil = time + awakeFor;
+  if (awake) return;
+  awake = true;
+  setImmediate(look);
+}
+
+function look(): void {
+  if (now() < awakeUntil) setImmediate(look);
+  else awake = false;
+}
+
 /** One timer that is seldom set anew: a deadline moves with every packet, and is looked at when the timer has run out. */
 class LazyTimer {
   readonly #deadline: () => number;
@@ -276,7 +298,9 @@ export async function runClient(server: Peer, makeJob: (windowThatFits: (blockSi
     socket.on('message', (bytes, from) => {
       const peer = peerOf(from);
       trace?.('received', bytes, peer, local);
-      step(() => transfer.receive(bytes, peer, now()));
+      const time = now();
+      step(() => transfer.receive(bytes, peer, time));
+      stayAwake(time);
     });
     socket.on('error', problem);
     signal?.addEventListener('abort', onAbort);
@@ -405,7 +429,9 @@ export class UdpServer {
       socket.on('message', (bytes, from) => {
         const peer = peerOf(from);
         this.#options.trace?.('received', bytes, peer, listener.local);
-        this.#server.receive(bytes, peer, listener, now());
+        const time = now();
+        this.#server.receive(bytes, peer, listener, time);
+        if (this.#server.count > 0) stayAwake(time);
         if (this.#options.singlePort === true) for (const { timer } of this.#ways.values()) timer.check();
       });
       this.#options.event?.({ event: 'listening', local: listener.local });
@@ -442,8 +468,10 @@ export class UdpServer {
     socket.on('message', (bytes, from) => {
       const peer = peerOf(from);
       this.#options.trace?.('received', bytes, peer, local);
-      transfer.receive(bytes, peer, now());
+      const time = now();
+      transfer.receive(bytes, peer, time);
       timer.check();
+      stayAwake(time);
     });
     return (packet, to) => this.#send(socket, local, packet, to);
   }

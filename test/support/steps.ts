@@ -24,7 +24,6 @@ export interface StepCase {
   readonly step: string;
   readonly commands?: readonly (readonly string[])[];
   readonly device?: Partial<RecipeDevice>;
-  readonly parts?: Readonly<Record<PartName, Uint8Array>>;
   readonly first?: boolean;
 }
 

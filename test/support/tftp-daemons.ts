@@ -57,8 +57,12 @@ function answers(address: string, port: number): Promise<boolean> {
   });
 }
 
-/** Starts one in the folder given, and waits until it answers. */
-export async function startDaemon(name: DaemonName, folder: string): Promise<Daemon> {
+/**
+ * Starts one in the folder given, and waits until it answers.
+ *
+ * @param before words in front of the command line
+ */
+export async function startDaemon(name: DaemonName, folder: string, before: readonly string[] = []): Promise<Daemon> {
   mkdirSync(folder, { recursive: true });
   chmodSync(folder, 0o777);
   // An address of loopback that nobody else listens on.
@@ -82,7 +86,8 @@ export async function startDaemon(name: DaemonName, folder: string): Promise<Dae
       '--pid-file=',
     ],
   };
-  const child: ChildProcess = spawn(programs[name], commands[name], { env: environment, stdio: 'ignore', detached: true });
+  const [program, ...args] = [...before, programs[name], ...commands[name]] as [string, ...string[]];
+  const child: ChildProcess = spawn(program, args, { env: environment, stdio: 'ignore', detached: true });
   const stop = (): void => {
     // Servers of the hpa kind leave a child for each transfer: the group is ours alone.
     if (child.pid === undefined || child.exitCode !== null) return;

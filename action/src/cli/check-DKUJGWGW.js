@@ -1,2 +1,0 @@
-import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);
-import{checkContext,checkWith}from"./chunk-MUYENOFY.js";import"./chunk-64EY2ADR.js";import"./chunk-2VIRNXAP.js";import"./chunk-GPEQQUPJ.js";import"./chunk-UTVZB7ZV.js";import"./chunk-WCOO4TGF.js";import"./chunk-UHJXLB2E.js";import"./chunk-NP4Y2SQN.js";import"./chunk-OMBGEWEQ.js";import"./chunk-C4SNI4ID.js";export{checkContext,checkWith};

@@ -1,0 +1,8 @@
+import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);
+import{painter,wrap}from"./chunk-7X4HN3EO.js";import"./chunk-B3CU5NE2.js";import"./chunk-2VIRNXAP.js";import{schemaVersion}from"./chunk-KLGZMAPM.js";import"./chunk-WCOO4TGF.js";import"./chunk-UHJXLB2E.js";import"./chunk-C4SNI4ID.js";function need({initial,optional}){return initial===void 0?optional?"may be left out":"needed":initial===""?"empty if left out":`${initial} if left out`}function sorted(keys){let isNeeded=([,{initial,optional}])=>initial===void 0&&!optional,all=Object.entries(keys);return[...all.filter(isNeeded),...all.filter(entry=>!isNeeded(entry))]}function renderWrapKeys({id,title,wrap:declared},{columns,colour}){let paint=painter(colour),keys=sorted(declared?.keys??{}),width=Math.max(0,...keys.map(([name])=>name.length))+4,lines=keys.flatMap(([name,key])=>[wrap(`${key.about}.`,columns,`  ${name}`.padEnd(width)),wrap(`${key.takes}; ${need(key)}`,columns," ".repeat(width))]),head=wrap(`${title}: owimg wrap FILE --as ${id}${keys.length===0?"":" KEY=VALUE..."} -o OUT`,columns),file=wrap(`FILE is the ${declared?.payload??""}.`,columns);return`${paint("bold",head)}
+${file}
+${lines.length===0?`It has no keys.
+`:`
+${lines.join(`
+`)}
+`}`}function wrapKeysJson({id,title,wrap:declared},tool){let keys=sorted(declared?.keys??{}).map(([key,{about,takes,initial,optional,file,repeated}])=>({key,about,takes,needed:initial===void 0&&!optional,default:initial??null,file,repeated}));return{schemaVersion:1,tool,format:id,title,payload:declared?.payload,keys}}export{renderWrapKeys,wrapKeysJson};
