@@ -3,7 +3,8 @@
  *
  * DIR holds what `npm run openwrt-facts` wrote: `devices.ndjson` (one line a device profile), `safeloader-boards.json` (the table inside
  * of tplink-safeloader) and `source.json` (the commit). It may hold `tftp-recovery.json`, records from commit messages that were
- * read by people; without it, and without the board table, the facts that are packed now keep theirs. docs/facts.md tells more.
+ * read by people, and with it `uboot-env.json`, the environments of the U-Boots that OpenWrt builds; without them, and without the board
+ * table, the facts that are packed now keep theirs. docs/facts.md tells more.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -26,6 +27,14 @@ interface RecoveryRecord {
   readonly image_kind: NonNullable<Recovery['imageKind']> | null;
   readonly purpose: Recovery['purpose'];
   readonly commit: string;
+}
+
+/** One environment of a U-Boot that OpenWrt builds. */
+interface EnvironmentRecord {
+  readonly commit: string;
+  readonly ipaddr: string | null;
+  readonly serverip: string | null;
+  readonly bootfile: string | null;
 }
 
 const sizeNames: Readonly<Record<string, keyof DeviceSizes>> = {
@@ -108,12 +117,44 @@ function deviceOf(line: DeviceLine, recovery: readonly Recovery[]): Device {
   };
 }
 
-/** How devices are recovered: from the file, or as the present facts tell. */
-async function readRecovery(path: string): Promise<ReadonlyMap<string, readonly Recovery[]>> {
+/** What the initramfs image is called that the recovery of OpenWrt's own U-Boots asks for. */
+const recoveryFile = /^openwrt-(.+)-initramfs-recovery\.itb$/;
+
+/** The recovery of OpenWrt's own U-Boots, from their environments: it begins by itself where the flash holds no system. */
+function environmentRecovery(path: string, profiles: readonly string[]): ReadonlyMap<string, Recovery> {
+  const byProfile = new Map<string, Recovery>();
+  for (const { bootfile, ipaddr, serverip, commit } of JSON.parse(readFileSync(path, 'utf8')) as EnvironmentRecord[]) {
+    const name = recoveryFile.exec(bootfile ?? '')?.[1];
+    const [profile] = profiles.filter((known) => name?.endsWith(`-${known}`)).sort((a, b) => b.length - a.length);
+    // Variants for NAND, SD card and eMMC of one device ask alike.
+    if (profile === undefined || byProfile.has(profile)) continue;
+    byProfile.set(profile, {
+      mode: 'router-is-client',
+      ...given('routerAddress', ipaddr),
+      ...given('hostAddress', serverip),
+      ...given('fileName', bootfile),
+      fileNameRequired: true,
+      trigger: 'automatic where no system is found in the flash, or hold reset button while powering on for 10 s',
+      imageKind: 'initramfs',
+      purpose: 'recovery',
+      commit: commit.slice(0, 12),
+      openwrtLoader: true,
+    });
+  }
+  return byProfile;
+}
+
+/** How devices are recovered: from the files, or as the present facts tell. */
+async function readRecovery(folder: string, profiles: readonly string[]): Promise<ReadonlyMap<string, readonly Recovery[]>> {
+  const path = join(folder, 'tftp-recovery.json');
   if (!existsSync(path)) return new Map((await loadDeviceFacts()).devices.map(({ profile, recovery }) => [profile, recovery]));
   const byProfile = new Map<string, Recovery[]>();
   for (const record of JSON.parse(readFileSync(path, 'utf8')) as RecoveryRecord[]) {
     for (const profile of record.in_head) byProfile.set(profile, [...(byProfile.get(profile) ?? []), recoveryOf(record)]);
+  }
+  const environments = join(folder, 'uboot-env.json');
+  if (existsSync(environments)) {
+    for (const [profile, recovery] of environmentRecovery(environments, profiles)) byProfile.set(profile, [...(byProfile.get(profile) ?? []), recovery]);
   }
   return byProfile;
 }
@@ -154,9 +195,15 @@ async function readSafeloaderBoards(path: string): Promise<readonly SafeloaderBo
 /** All facts from the files in a folder. */
 async function readFacts(folder: string, commit: string | undefined): Promise<DeviceFacts> {
   const read = (name: string): string => readFileSync(join(folder, name), 'utf8');
-  const recovery = await readRecovery(join(folder, 'tftp-recovery.json'));
-  const lines = read('devices.ndjson').trimEnd().split('\n');
-  const devices = lines.map((line) => JSON.parse(line) as DeviceLine).map((line) => deviceOf(line, recovery.get(line.profile) ?? []));
+  const lines = read('devices.ndjson')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as DeviceLine);
+  const recovery = await readRecovery(
+    folder,
+    lines.map(({ profile }) => profile),
+  );
+  const devices = lines.map((line) => deviceOf(line, recovery.get(line.profile) ?? []));
   return {
     source: commit ?? (JSON.parse(read('source.json')) as { openwrt: string }).openwrt,
     devices,

@@ -115,6 +115,13 @@ describe('lint enforces the arrows', () => {
       'imports only src/recipes',
     ],
     [
+      'a flash session may not import the command line',
+      'src/flash/zz-arrow.ts',
+      "import { main } from '../cli/main.ts';\n\nexport const x = main;\n",
+      'src/flash imports only src/tftp',
+    ],
+    ['a plan may not know Node', 'src/flash/zz-arrow.ts', 'export const x = process.platform;\n', 'know Node'],
+    [
       'TFTP may not import the engine',
       'src/tftp/zz-arrow.ts',
       "import { inspectWith } from '../inspect.ts';\n\nexport const x = inspectWith;\n",

@@ -1,4 +1,5 @@
 /** The terminal as the commands see it, so that tests can hand them another one. */
+import { createInterface } from 'node:readline';
 import { harmless } from '../report/words.ts';
 
 export interface Console {
@@ -13,6 +14,8 @@ export interface Console {
   readonly colour: boolean;
   /** `err` goes to a person who watches. */
   readonly interactive: boolean;
+  /** Asks the person at the terminal for a line; `undefined` where there is none. Ends with an empty line when the terminal goes away. */
+  readonly ask?: ((question: string) => Promise<string>) | undefined;
 }
 
 /** What went wrong, and what to do about it. */
@@ -28,6 +31,20 @@ export function wantsColour(isTerminal: boolean, environment: Environment): bool
   return isTerminal && environment['TERM'] !== 'dumb';
 }
 
+async function askPerson(question: string): Promise<string> {
+  const reader = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await new Promise<string>((resolve) => {
+      reader.once('close', () => resolve(''));
+      // In this mode Ctrl-C comes as a key: it is handed on as the signal that it is.
+      reader.once('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+      reader.question(question, resolve);
+    });
+  } finally {
+    reader.close();
+  }
+}
+
 export function systemConsole(): Console {
   const { stdout, stderr, env } = process;
   // A reader that has seen enough (`owimg … | head`) is no error.
@@ -41,5 +58,6 @@ export function systemConsole(): Console {
     columns: stdout.isTTY ? Math.max(60, stdout.columns ?? 80) : 80,
     colour: wantsColour(stdout.isTTY === true, env),
     interactive: stderr.isTTY === true,
+    ask: process.stdin.isTTY && stderr.isTTY ? askPerson : undefined,
   };
 }

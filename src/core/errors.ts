@@ -72,6 +72,36 @@ export const errorKinds = {
     hint: 'Try again. What has arrived so far is not kept.',
     why: 'The transfer began and did not come to its end.',
   },
+  'recovery-unknown': {
+    exit: 3,
+    hint: 'If you know it: --as client --router ADDRESS (the device waits for the file), or --as server --host ADDRESS (it fetches the file).',
+    why: 'How the boot loader takes an image is not recorded, neither of the device nor of its relatives, so there is no plan. Nothing was sent.',
+  },
+  'verdict-unknown': {
+    exit: 3,
+    hint: 'owimg check FILE --device D --route tftp says why. If you know better: --accept verdict-unknown.',
+    why: 'Whether the boot loader takes the image cannot be told, and what cannot be told is never sent.',
+  },
+  'not-confirmed': {
+    exit: 2,
+    hint: 'Read the plan (--dry-run), then add --yes.',
+    why: 'A flash is written only when somebody has said so, and a guess only when somebody has confirmed it. Nothing was sent.',
+  },
+  'host-not-ready': {
+    exit: 4,
+    hint: 'owimg doctor says what is missing, and what to type.',
+    why: 'This computer cannot reach the device, or cannot be reached by it. Nothing was sent.',
+  },
+  'other-system': {
+    exit: 6,
+    hint: 'Look at the device before you try again: a console log tells most (--serial-log).',
+    why: 'All was sent, but what runs afterwards is not what was sent, or the device asked for it again.',
+  },
+  'not-verified': {
+    exit: 7,
+    hint: 'Compare the release yourself: ssh root@192.168.1.1 cat /etc/openwrt_release.',
+    why: 'All was sent, and nobody could find out what came of it. It may well have worked.',
+  },
   'transfer-interrupted': { exit: 130, hint: 'The other side was told.', why: 'Somebody stopped it.' },
   'bad-value': { exit: 2, hint: 'Give a value in the range that the message names.', why: 'An option was given a value that it does not take.' },
 } as const satisfies Record<string, { exit: number; hint: string; why: string }>;

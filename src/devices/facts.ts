@@ -28,7 +28,7 @@ export interface DeviceImage {
   readonly tarDirectory?: string;
 }
 
-/** How a boot loader gets an image over the network, as told in a commit message of OpenWrt. */
+/** How a boot loader gets an image over the network, as told in a commit message of OpenWrt, or by the environment of a U-Boot that it builds. */
 export interface Recovery {
   /** `uboot-console`: typed by a person at the serial console. */
   readonly mode: 'uboot-console' | 'router-is-client' | 'router-is-server' | 'bootp';
@@ -43,6 +43,8 @@ export interface Recovery {
   readonly purpose: 'install' | 'recovery' | 'return-to-stock';
   /** The commit in OpenWrt's history. */
   readonly commit: string;
+  /** It holds for the U-Boot that OpenWrt builds, not for the vendor's. */
+  readonly openwrtLoader?: true;
 }
 
 /** One device profile of OpenWrt. */

@@ -1073,7 +1073,7 @@ export const messages: readonly Message[] = [
   },
   {
     id: 'bad-data-crc',
-    patterns: ['Bad Data CRC', 'Verifying Checksum … Bad Data CRC', 'Verifying Checksum … Bad CRC'],
+    patterns: ['Bad Data CRC', 'Verifying Checksum … Bad Data CRC', 'Verifying Checksum … Bad CRC', 'Bad CRC'],
     examples: ['   Verifying Checksum ... Bad Data CRC', 'Bad Data CRC'],
     saidBy: 'u-boot',
     means:
@@ -1201,7 +1201,16 @@ export const messages: readonly Message[] = [
   },
   {
     id: 'fit-hash',
-    patterns: ['Bad Data Hash', 'Bad hash value for', 'Bad hash in FIT image', 'Verifying Hash Integrity … error', 'crc32 error', 'sha1 error', 'sha256 error'],
+    patterns: [
+      'Bad Data Hash',
+      'Bad hash value',
+      'Bad hash value for',
+      'Bad hash in FIT image',
+      'Verifying Hash Integrity … error',
+      'crc32 error',
+      'sha1 error',
+      'sha256 error',
+    ],
     examples: [
       '   Verifying Hash Integrity ... Bad Data Hash',
       "Bad hash value for 'hash-1' hash node in 'kernel-1' image node",
@@ -1765,6 +1774,19 @@ export const messages: readonly Message[] = [
     codes: [],
     classes: ['K15'],
     source: 'forum.openwrt.org/t/155738',
+  },
+  {
+    id: 'tftp-error',
+    patterns: ["TFTP error: '…' (%d)"],
+    examples: ["TFTP error: 'no such slot' (0)"],
+    saidBy: 'u-boot',
+    means:
+      'The TFTP server refused. What stands between the quotes is what the server itself said, and the number is its kind: 1 no such file, 2 not allowed, 0 anything else.',
+    stage: 'nothing-written',
+    next: "Look at the server's own log. With 1 it is the name of the file, with 2 the right to read it; with any other number the boot loader asks again.",
+    codes: [],
+    classes: ['K15'],
+    source: `${rfc}; ${uBootTftp}`,
   },
   {
     id: 'tftp-not-retrying',

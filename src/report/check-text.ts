@@ -17,7 +17,7 @@ const routeNames: Readonly<Record<Route, string>> = {
   disk: 'written to a card, stick or disk',
 };
 
-const outcomeWords: Readonly<Record<Outcome, string>> = {
+export const outcomeWords: Readonly<Record<Outcome, string>> = {
   installs: 'INSTALLS',
   'installs-without-settings': 'INSTALLS, THE SETTINGS ARE LOST',
   boots: 'BOOTS, NOTHING IS STORED',
@@ -27,7 +27,7 @@ const outcomeWords: Readonly<Record<Outcome, string>> = {
   unknown: 'CANNOT TELL',
 };
 
-const outcomeStyles: Readonly<Record<Outcome, Parameters<Paint>[0]>> = {
+export const outcomeStyles: Readonly<Record<Outcome, Parameters<Paint>[0]>> = {
   installs: 'green',
   'installs-without-settings': 'yellow',
   boots: 'green',

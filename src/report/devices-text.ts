@@ -162,7 +162,17 @@ const modeNames: Readonly<Record<Recovery['mode'], string>> = {
   bootp: 'the boot loader asks by BOOTP or DHCP: your computer answers and is the TFTP server',
 };
 
-function recoveryRows({ mode, routerAddress, hostAddress, fileName, fileNameRequired, trigger, imageKind, commit }: Recovery): [string, string][] {
+function recoveryRows({
+  mode,
+  routerAddress,
+  hostAddress,
+  fileName,
+  fileNameRequired,
+  trigger,
+  imageKind,
+  commit,
+  openwrtLoader,
+}: Recovery): [string, string][] {
   const rows: [string, string | undefined][] = [
     ['how', modeNames[mode]],
     ['computer', hostAddress],
@@ -170,6 +180,7 @@ function recoveryRows({ mode, routerAddress, hostAddress, fileName, fileNameRequ
     ['file', fileName === undefined ? undefined : `${fileName} (${fileNameRequired === true ? 'exactly this name' : 'an example'})`],
     ['image', imageKind],
     ['trigger', trigger],
+    ['loader', openwrtLoader === true ? "only with the U-Boot that OpenWrt builds, not with the vendor's" : undefined],
     ['source', `https://github.com/openwrt/openwrt/commit/${commit}`],
   ];
   return rows.filter((row): row is [string, string] => row[1] !== undefined);

@@ -21,6 +21,9 @@ function wantedKind(records: readonly Recovery[]): Recovery['imageKind'] {
   return records.find(({ imageKind }) => imageKind !== undefined)?.imageKind;
 }
 
+const assumedLoader = ({ openwrtLoader, commit }: Recovery): string =>
+  openwrtLoader === true ? `the boot loader is the U-Boot that OpenWrt builds, not the vendor's` : `the boot loader is as in OpenWrt's commit ${commit}`;
+
 /** Who sends what to whom, as far as it is recorded. */
 function handOver({ mode, routerAddress, hostAddress, fileName, fileNameRequired, trigger }: Recovery, file: string): string {
   const when = trigger === undefined ? '' : ` Trigger: ${trigger}.`;
@@ -62,7 +65,7 @@ export function tftpVerdict(subject: Subject): Verdict {
   const rollover =
     blocks > largestBlock ? [subject.finding('block-rollover', { offset: largestBlock * blockLength, length: 0 }, { length: subject.length, blocks })] : [];
   const [record] = records;
-  const assumes = record === undefined ? [] : [`the boot loader is as in OpenWrt's commit ${record.commit}`];
+  const assumes = record === undefined ? [] : [assumedLoader(record)];
   const send = record === undefined ? next : handOver(record, fileWord(subject));
   /** All is as it should be; but the loader may ask for another name. */
   const taken = (outcome: 'installs' | 'boots', reason: string): Verdict => {

@@ -8,25 +8,30 @@ export interface Ran {
   readonly err: string;
 }
 
-/** Runs `owimg ARGS` on a console of 80 columns without colour. */
-export async function owimg(args: readonly string[], options: Partial<Console> = {}): Promise<Ran> {
-  let out = '';
-  let err = '';
-  const console: Console = {
+/** A console of 80 columns without colour, and what was written to it so far. */
+export function consoleOf(options: Partial<Console> = {}): { readonly io: Console; readonly ran: { out: string; err: string } } {
+  const ran = { out: '', err: '' };
+  const io: Console = {
     out: (text) => {
-      out += text;
+      ran.out += text;
     },
     outBytes: (bytes) => {
-      out += new TextDecoder('latin1').decode(bytes);
+      ran.out += new TextDecoder('latin1').decode(bytes);
     },
     err: (text) => {
-      err += text;
+      ran.err += text;
     },
     columns: 80,
     colour: false,
     interactive: false,
     ...options,
   };
-  const status = await main(args, console);
-  return { status, out, err };
+  return { io, ran };
+}
+
+/** Runs `owimg ARGS` on such a console. */
+export async function owimg(args: readonly string[], options: Partial<Console> = {}): Promise<Ran> {
+  const { io, ran } = consoleOf(options);
+  const status = await main(args, io);
+  return { status, ...ran };
 }

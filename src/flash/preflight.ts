@@ -1,0 +1,349 @@
+/** Whether this computer is ready for a transfer, and what to type where it is not. Decides from the answers of a {@link Host}; changes nothing. */
+import { addressBeside, addressNumber, sameNetwork } from './addresses.ts';
+import type { Host, HostInterface, Platform } from './host.ts';
+
+export interface Command {
+  readonly why: string;
+  readonly type: string;
+}
+
+export interface HostCheck {
+  readonly code:
+    | 'host-link'
+    | 'host-address'
+    | 'host-port'
+    | 'host-manager'
+    | 'host-firewall'
+    | 'host-router'
+    | 'host-server'
+    | 'host-rollover'
+    | 'host-neighbour'
+    | 'host-back';
+  /** `problem`: it cannot work like this. `note`: it may get in the way. */
+  readonly state: 'good' | 'note' | 'problem';
+  readonly says: string;
+  readonly commands: readonly Command[];
+}
+
+export interface Preflight {
+  /** The network card that it goes by; `undefined` where nobody can tell. */
+  readonly interface: string | undefined;
+  readonly checks: readonly HostCheck[];
+}
+
+/** What the transfer needs. Everything may be left out: then it is about the computer in general. */
+export interface Need {
+  readonly part?: 'client' | 'server' | undefined;
+  readonly router?: string | undefined;
+  /** The very address that this computer must have. */
+  readonly host?: string | undefined;
+  /** One that would do. */
+  readonly proposed?: string | undefined;
+  readonly interface?: string | undefined;
+  readonly port: number;
+  /** Where the device will be looked for afterwards. */
+  readonly back?: string | undefined;
+  readonly rollsOver?: boolean | undefined;
+}
+
+const prefix = 24;
+const mask = '255.255.255.0';
+
+/** The network card that leads to the device: the one named, the one with the address, one in the same network, or the only one with a cable. */
+function chooseInterface(need: Need, all: readonly HostInterface[]): HostInterface | undefined {
+  if (need.interface !== undefined) return all.find(({ name }) => name === need.interface);
+  const has = (wanted: string | undefined): HostInterface | undefined =>
+    wanted === undefined ? undefined : all.find(({ addresses }) => addresses.some(({ address }) => address === wanted));
+  const reaches = all.find(({ addresses }) => addresses.some((own) => need.router !== undefined && sameNetwork(own.address, need.router, own.prefix)));
+  const wired = all.filter(({ loopback, wireless }) => !loopback && !wireless);
+  const alive = wired.filter(({ link }) => link === 'up');
+  const [only] = alive.length === 1 ? alive : wired;
+  return has(need.host) ?? reaches ?? (alive.length === 1 || wired.length === 1 ? only : undefined);
+}
+
+/** A name as the shells take it. */
+const quoted = (name: string, platform: Platform): string => (platform === 'windows' || /[^\w.@-]/.test(name) ? `"${name.replaceAll('"', '')}"` : name);
+
+function addressCommands(platform: Platform, name: string, address: string): Command[] {
+  const card = quoted(name, platform);
+  if (platform === 'linux') {
+    return [
+      { why: 'give it the address', type: `sudo ip address add ${address}/${prefix} dev ${card} && sudo ip link set ${card} up` },
+      { why: 'take it away afterwards', type: `sudo ip address del ${address}/${prefix} dev ${card}` },
+    ];
+  }
+  if (platform === 'macos') {
+    return [
+      { why: 'give it the address', type: `sudo ifconfig ${card} alias ${address} ${mask}` },
+      { why: 'take it away afterwards', type: `sudo ifconfig ${card} -alias ${address}` },
+    ];
+  }
+  if (platform === 'windows') {
+    return [
+      { why: 'give it the address (as administrator)', type: `netsh interface ipv4 add address ${card} ${address} ${mask}` },
+      { why: 'take it away afterwards', type: `netsh interface ipv4 delete address ${card} ${address}` },
+    ];
+  }
+  return [];
+}
+
+const cardWord = 'CARD';
+
+function linkCheck(card: HostInterface | undefined, need: Need, all: readonly HostInterface[]): HostCheck {
+  const code = 'host-link';
+  if (card === undefined) {
+    const known = all
+      .filter(({ loopback }) => !loopback)
+      .map(({ name, link }) => `${name}${link === undefined ? '' : link === 'up' ? ' (cable in)' : ' (no link)'}`);
+    const list = known.length === 0 ? 'There is none besides the loopback.' : `There are: ${known.join(', ')}.`;
+    if (need.interface !== undefined) {
+      return { code, state: 'problem', says: `This computer has no network card "${need.interface}". ${list}`, commands: [] };
+    }
+    return { code, state: 'note', says: `Which network card leads to the device nobody can tell: --interface NAME. ${list}`, commands: [] };
+  }
+  const { name, link, wireless } = card;
+  if (wireless) {
+    return { code, state: 'note', says: `${name} is wireless. Boot loaders listen on the cable only: connect one, and switch the wireless off.`, commands: [] };
+  }
+  if (link === 'up' || card.loopback) return { code, state: 'good', says: `${name} has a link.`, commands: [] };
+  if (link === undefined) return { code, state: 'note', says: `Whether ${name} has a link nobody can tell here: see that its light is on.`, commands: [] };
+  const says =
+    link === 'off'
+      ? `${name} is switched off.`
+      : `${name} has no link. That is as it should be while the device is off; owimg waits. A switch between the two keeps the link up and saves the seconds that it takes to come.`;
+  return { code, state: 'note', says, commands: link === 'off' ? [{ why: 'switch it on', type: `sudo ip link set ${name} up` }] : [] };
+}
+
+/** Whether our address is there, or another one by which the device can be reached. */
+async function addressCheck(asked: Host, card: HostInterface | undefined, need: Need, all: readonly HostInterface[]): Promise<HostCheck | undefined> {
+  const code = 'host-address';
+  const { part, host, router, proposed = host } = need;
+  if (host === undefined && router === undefined) return undefined;
+  const { platform } = asked;
+  const name = card?.name ?? cardWord;
+  if (host !== undefined && host === router) {
+    return { code, state: 'problem', says: `${host} cannot be the address of both: give this computer another one (--host).`, commands: [] };
+  }
+  for (const given of [host, router]) {
+    if (given !== undefined && addressNumber(given) === undefined)
+      return { code, state: 'note', says: `${given} is no IPv4 address in numbers: what leads there was not looked at.`, commands: [] };
+  }
+  const holder = all.find(({ addresses }) => addresses.some(({ address }) => address === host));
+  // Systems do not list the addresses of a card without a link; but they let them be used.
+  const has = holder !== undefined || (host !== undefined && (await asked.mayBind(0, host)) === 'yes');
+  const inNetwork = all.filter(({ addresses }) => addresses.some((own) => router !== undefined && sameNetwork(own.address, router, own.prefix)));
+  if (host !== undefined && !has) {
+    const says =
+      part === 'server'
+        ? `The loader asks ${host}, and this computer does not have that address now.`
+        : `The file is to come from ${host}, and this computer does not have that address now.`;
+    return { code, state: 'problem', says, commands: addressCommands(platform, name, host) };
+  }
+  const [second] = inNetwork.filter((other) => other !== (card ?? inNetwork[0]));
+  if (second !== undefined && router !== undefined) {
+    const says = `${inNetwork.map((other) => other.name).join(' and ')} are both in the network of ${router}: packets may leave by the wrong one. Switch the other off.`;
+    return {
+      code,
+      state: 'note',
+      says,
+      commands: platform === 'linux' ? [{ why: 'switch it off for now', type: `sudo ip link set ${quoted(second.name, platform)} down` }] : [],
+    };
+  }
+  if (part === 'client' && router !== undefined && inNetwork.length === 0 && !(has && host !== undefined && sameNetwork(host, router, prefix))) {
+    const says = `The device will be ${router}, and this computer has no address in that network: what it sends would go elsewhere.`;
+    return { code, state: 'problem', says, commands: proposed === undefined ? [] : addressCommands(platform, name, proposed) };
+  }
+  const taken = all.find(({ addresses }) => addresses.some(({ address }) => address === router));
+  if (taken !== undefined && !taken.loopback && router !== undefined) {
+    return { code, state: 'problem', says: `${router} is this computer's own address (${taken.name}): the device needs it.`, commands: [] };
+  }
+  return { code, state: 'good', says: `${(holder ?? inNetwork[0] ?? card)?.name ?? 'This computer'} has an address in the right network.`, commands: [] };
+}
+
+const stopServers = 'sudo systemctl stop tftpd-hpa atftpd dnsmasq';
+
+async function portCheck(host: Host, need: Need): Promise<HostCheck | undefined> {
+  if (need.part === 'client') return undefined;
+  const code = 'host-port';
+  const { platform } = host;
+  const { port } = need;
+  // Whether the address is there is another question.
+  const first = await host.mayBind(port, need.host);
+  const answer = first === 'EADDRNOTAVAIL' ? await host.mayBind(port, undefined) : first;
+  if (answer === 'yes') return { code, state: 'good', says: `UDP port ${port} can be opened.`, commands: [] };
+  // Nobody is asked to do anything about it before it is known that owimg has to serve.
+  const state = need.part === undefined && answer === 'EACCES' ? 'note' : 'problem';
+  if (answer === 'EACCES') {
+    const says = `UDP port ${port} may be opened by the administrator only, and loaders know no other port.`;
+    const commands =
+      platform === 'linux'
+        ? [
+            { why: 'allow it to everybody until the next start', type: `sudo sysctl net.ipv4.ip_unprivileged_port_start=${port}` },
+            { why: 'take that back', type: 'sudo sysctl net.ipv4.ip_unprivileged_port_start=1024' },
+          ]
+        : platform === 'windows'
+          ? []
+          : [{ why: 'run owimg as administrator', type: 'sudo owimg flash …' }];
+    return { code, state, says: `${says}${commands.length === 0 ? ' Run owimg as administrator.' : ''}`, commands };
+  }
+  if (answer === 'EADDRINUSE') {
+    const commands: Command[] =
+      platform === 'linux'
+        ? [
+            { why: 'see which program', type: `sudo ss -lunp sport = :${port}` },
+            { why: 'stop the usual ones', type: stopServers },
+          ]
+        : platform === 'macos'
+          ? [
+              { why: 'see which program', type: `sudo lsof -nP -iUDP:${port}` },
+              { why: "stop Apple's", type: 'sudo launchctl unload /System/Library/LaunchDaemons/tftp.plist' },
+            ]
+          : [{ why: 'see which program', type: `netstat -abno -p UDP | findstr :${port}` }];
+    return { code, state: 'problem', says: `UDP port ${port} is taken: another TFTP server runs on this computer.`, commands };
+  }
+  return { code, state: 'problem', says: `UDP port ${port} cannot be opened.`, commands: [] };
+}
+
+function managerCheck(platform: Platform, card: HostInterface | undefined): HostCheck | undefined {
+  if (card?.managedBy === undefined) return undefined;
+  const name = quoted(card.name, platform);
+  return {
+    code: 'host-manager',
+    state: 'note',
+    says: `${card.managedBy} looks after ${card.name}: it takes addresses away when the link goes down, and the link goes down when the device starts.`,
+    commands: [
+      { why: 'keep it away for now', type: `nmcli device set ${name} managed no` },
+      { why: 'give it back afterwards', type: `nmcli device set ${name} managed yes` },
+    ],
+  };
+}
+
+async function firewallCheck(host: Host, card: HostInterface | undefined, { part, router, port }: Need): Promise<HostCheck | undefined> {
+  const { platform } = host;
+  const code = 'host-firewall';
+  const firewall = await host.firewall();
+  const name = quoted(card?.name ?? cardWord, platform);
+  const why =
+    part === 'client'
+      ? 'Answers come from another port than the one asked, so firewalls throw them away'
+      : 'The device asks first, which firewalls do not let in';
+  if (firewall === 'ufw') {
+    const rule = part === 'client' && router !== undefined ? `from ${router} proto udp` : `in on ${name} proto udp to any`;
+    return {
+      code,
+      state: 'note',
+      says: `The firewall ufw is on. ${why}.`,
+      commands: [
+        { why: 'let it through', type: `sudo ufw allow ${rule}` },
+        { why: 'take that back', type: `sudo ufw delete allow ${rule}` },
+      ],
+    };
+  }
+  if (firewall === 'firewalld') {
+    return {
+      code,
+      state: 'note',
+      says: `The firewall firewalld is on. ${why}.`,
+      commands: [
+        { why: 'trust the card for now', type: `sudo firewall-cmd --zone=trusted --change-interface=${name}` },
+        { why: 'take that back', type: 'sudo firewall-cmd --reload' },
+      ],
+    };
+  }
+  if (platform === 'windows') {
+    const from = router === undefined ? '' : ` remoteip=${router}`;
+    return {
+      code,
+      state: 'note',
+      says: `Windows Defender lets nothing in that was not allowed. ${why}.`,
+      commands: [
+        { why: 'let it through (as administrator)', type: `netsh advfirewall firewall add rule name="owimg" dir=in action=allow protocol=UDP${from}` },
+        { why: 'take that back', type: 'netsh advfirewall firewall delete rule name="owimg"' },
+      ],
+    };
+  }
+  if (platform === 'macos') {
+    const tool = '/usr/libexec/ApplicationFirewall/socketfilterfw';
+    return {
+      code,
+      state: 'note',
+      says: `If the firewall of macOS is on, it asks whether node may be reached: allow it. ${why}.`,
+      commands: [{ why: 'see whether it is on', type: `${tool} --getglobalstate` }],
+    };
+  }
+  const nothing = `No firewall is seen that owimg knows (ufw, firewalld); rules of your own may be there: UDP port ${port}.`;
+  return { code, state: 'good', says: nothing, commands: [] };
+}
+
+/** The system that comes back has another address than the loader. */
+function backCheck(platform: Platform, card: HostInterface | undefined, { back }: Need, all: readonly HostInterface[]): HostCheck | undefined {
+  if (back === undefined || addressNumber(back) === undefined) return undefined;
+  if (all.some(({ addresses }) => addresses.some((own) => sameNetwork(own.address, back, own.prefix)))) return undefined;
+  const beside = addressBeside(back);
+  const says = `Afterwards the device will be ${back}, and this computer has no address in that network: give it a second one, or nothing can be verified.`;
+  return { code: 'host-back', state: 'note', says, commands: beside === undefined ? [] : addressCommands(platform, card?.name ?? cardWord, beside) };
+}
+
+function routerCheck(card: HostInterface | undefined): HostCheck | undefined {
+  if (card?.gateway === undefined || card.loopback) return undefined;
+  const says = `${card.name} leads to another router (${card.gateway}), which gives addresses of its own. Connect the device alone, by its own cable: two with one address, or two DHCP servers, do not get along.`;
+  return { code: 'host-router', state: 'note', says, commands: [] };
+}
+
+async function serverCheck(host: Host): Promise<HostCheck | undefined> {
+  if ((await host.isTaken(67)) !== true) return undefined;
+  const commands = host.platform === 'linux' ? [{ why: 'see which program', type: 'sudo ss -lunp sport = :67' }] : [];
+  return { code: 'host-server', state: 'note', says: 'A DHCP server runs on this computer (UDP port 67): it may answer the device too.', commands };
+}
+
+function rolloverCheck({ rollsOver, part }: Need): HostCheck | undefined {
+  if (rollsOver !== true) return undefined;
+  const says =
+    part === 'client'
+      ? 'The image has more than 65,535 blocks of 512 bytes. U-Boot counts on from 0; a loader that cannot stops in the middle, before anything is written.'
+      : 'The image has more than 65,535 blocks of 512 bytes. U-Boot asks for larger blocks, or counts on from 0; an old loader may stop in the middle.';
+  return { code: 'host-rollover', state: 'note', says, commands: [] };
+}
+
+/** Time is short where the loader listens for three seconds. */
+function neighbourCheck(platform: Platform, card: HostInterface | undefined, { part, router }: Need): HostCheck | undefined {
+  if (part !== 'client' || router === undefined || addressNumber(router) === undefined || card?.loopback === true) return undefined;
+  const name = quoted(card?.name ?? cardWord, platform);
+  const says = 'The system looks for the device once a second. If the loader listens for a few seconds only, this saves up to 0.9 s; its MAC is on the label.';
+  const commands: Readonly<Record<Platform, readonly Command[]>> = {
+    linux: [
+      { why: 'name its MAC', type: `sudo ip neigh replace ${router} lladdr AA:BB:CC:DD:EE:FF dev ${name} nud permanent` },
+      { why: 'or look ten times a second', type: `sudo sysctl net.ipv4.neigh.${name}.retrans_time_ms=100` },
+      { why: 'take it back afterwards', type: `sudo ip neigh del ${router} dev ${name}` },
+    ],
+    macos: [
+      { why: 'name its MAC', type: `sudo arp -s ${router} aa:bb:cc:dd:ee:ff` },
+      { why: 'take it back afterwards', type: `sudo arp -d ${router}` },
+    ],
+    windows: [
+      { why: 'name its MAC (as administrator)', type: `netsh interface ipv4 add neighbors ${name} ${router} aa-bb-cc-dd-ee-ff` },
+      { why: 'take it back afterwards', type: `netsh interface ipv4 delete neighbors ${name} ${router}` },
+    ],
+    other: [],
+  };
+  return { code: 'host-neighbour', state: 'good', says, commands: commands[platform] };
+}
+
+/** Asks the computer, and says what it means for the transfer. */
+export async function preflight(need: Need, host: Host): Promise<Preflight> {
+  const all = await host.interfaces();
+  const card = chooseInterface(need, all);
+  const checks = [
+    linkCheck(card, need, all),
+    await addressCheck(host, card, need, all),
+    await portCheck(host, need),
+    backCheck(host.platform, card, need, all),
+    managerCheck(host.platform, card),
+    await firewallCheck(host, card, need),
+    routerCheck(card),
+    await serverCheck(host),
+    rolloverCheck(need),
+    neighbourCheck(host.platform, card, need),
+  ];
+  return { interface: card?.name, checks: checks.filter((check) => check !== undefined) };
+}

@@ -1,0 +1,212 @@
+/** The transfer itself: sends the file to the loader, or serves it until the loader has it. The bytes are those that were judged. */
+import { isIPv4 } from 'node:net';
+import type { ClientEvent, ClientJob, ClientTransfer, Failure, Outcome, Peer } from '../tftp/client.ts';
+import { getPace, pushPace } from '../tftp/pace.ts';
+import { bytesSource } from '../tftp/sending.ts';
+import { type ServerEvent, serverLimits } from '../tftp/server.ts';
+import { type ListenEvent, localAddresses, runClient, type SendProblem, type Trace, UdpServer } from '../tftp/udp.ts';
+import { askedAgainWithin } from './afterwards.ts';
+import type { Plan } from './plan.ts';
+
+export interface Job {
+  readonly plan: Plan;
+  readonly bytes: Uint8Array;
+  readonly signal: AbortSignal;
+  /** How long to wait for the device, in milliseconds. */
+  readonly askFor: number;
+  readonly event: (event: ClientEvent | SendProblem | ServerEvent | ListenEvent) => void;
+  readonly trace?: Trace | undefined;
+  /** Called now and then while it runs: bytes that the device has. */
+  readonly progress?: ((bytes: number) => void) | undefined;
+}
+
+export type Sent =
+  | {
+      readonly sent: 'sent';
+      readonly to: Peer;
+      readonly bytes: number;
+      readonly retransmissions: number;
+      readonly milliseconds: number;
+      /** The last acknowledgement is missing: loaders that begin to write at once never send it. */
+      readonly unconfirmed: boolean;
+      /** What the loader said behind the last block, where that is no failure. */
+      readonly remark: string | undefined;
+    }
+  | {
+      readonly sent: 'failed';
+      readonly began: boolean;
+      readonly failure: Failure | 'nobody-asked';
+      readonly message: string;
+      readonly said: string | undefined;
+    }
+  | { readonly sent: 'interrupted' };
+
+/** Firmware that has booted already has a TFTP server of its own, which wants a password: the next power-on may be quicker. */
+const bootedAlready = /invalid password/i;
+
+/** Loaders that end with an error although they took the file. */
+const endsWithError = (target: string): boolean => target.startsWith('econet/');
+
+const addressOf = ({ from }: { readonly from: Peer }): string => from.address;
+
+/** Asks the loader to take the file, as long as it takes. */
+export async function sendFile({ plan, bytes, signal, askFor, event, trace, progress }: Job): Promise<Sent> {
+  const { router, name, port, device, host, interface: card } = plan;
+  if (router === undefined || name === undefined) throw new Error('A plan without an address was to be carried out');
+  const begin = performance.now();
+  let since = begin;
+  let to: Peer = { address: router.value, port: port.value };
+  const makeJob = (): ClientJob => ({
+    direction: 'put',
+    server: { address: router.value, port: port.value },
+    name: name.value,
+    mode: 'octet',
+    // Loaders listen for seconds: every request counts, and an error packet of ours makes some of them begin anew.
+    pace: { ...pushPace, most: pushPace.first },
+    askFor,
+    quiet: true,
+    endsBy: (_, text) => !bootedAlready.test(text),
+    source: bytesSource(bytes),
+  });
+  const [ofCard] = card === undefined ? [] : localAddresses(card).filter((address) => isIPv4(address) === isIPv4(router.value));
+  // An address that was named counts: some loaders take a file from one address only.
+  const bind = host?.from === 'option' ? host.value : ofCard;
+  const outcome: Outcome = await runClient({ address: router.value, port: port.value }, makeJob, {
+    bind,
+    signal,
+    trace,
+    event: (told) => {
+      if (told.event === 'answered') {
+        to = told.from;
+        since = performance.now();
+      }
+      event(told);
+    },
+    watch: (transfer: ClientTransfer) => {
+      if (transfer.peer !== undefined) progress?.(transfer.bytes);
+    },
+  });
+  const milliseconds = performance.now() - since;
+  if (outcome.outcome !== 'failed') {
+    const { retransmissions } = outcome;
+    return { sent: 'sent', to, bytes: bytes.length, retransmissions, milliseconds, unconfirmed: outcome.outcome === 'unconfirmed', remark: undefined };
+  }
+  if (outcome.failure === 'interrupted') return { sent: 'interrupted' };
+  const { failure, message, allSent } = outcome;
+  const said = outcome.said?.text;
+  if (allSent && failure === 'peer-error' && endsWithError(device.target)) {
+    return { sent: 'sent', to, bytes: bytes.length, retransmissions: 0, milliseconds, unconfirmed: true, remark: said };
+  }
+  return { sent: 'failed', began: failure !== 'no-answer' && failure !== 'refused', failure, message, said };
+}
+
+/** `same`, `different`: what came back. `refused`: the loader does not give it, as most. */
+export type ReadBack = 'same' | 'different' | 'refused' | 'interrupted';
+
+/** So long a loader is asked for what it was sent: most never answer. */
+const readBackFor = 5000;
+
+/** Asks the loader for what it was just sent, and compares. */
+export async function readBack({ plan, bytes, signal, event, trace }: Job): Promise<ReadBack> {
+  const { router, name, port } = plan;
+  if (router === undefined || name === undefined) return 'refused';
+  const server = { address: router.value, port: port.value };
+  let [length, same] = [0, true];
+  const deliver = (data: Uint8Array): void => {
+    same &&= data.every((byte, index) => byte === bytes[length + index]);
+    length += data.length;
+  };
+  const job: ClientJob = { direction: 'get', server, name: name.value, mode: 'octet', pace: getPace, askFor: readBackFor, quiet: true, deliver };
+  const outcome = await runClient(server, () => job, { signal, trace, event });
+  if (outcome.outcome !== 'failed') return same && length === bytes.length ? 'same' : 'different';
+  return outcome.failure === 'interrupted' ? 'interrupted' : 'refused';
+}
+
+/** A server that was asked for the file once, and goes on to listen whether it is asked again. */
+export interface Serving {
+  readonly sent: Sent;
+  /** The device has asked once more since it had all of it. */
+  askedAgain(): boolean;
+  stop(): void;
+}
+
+type Ended = Extract<ServerEvent, { event: 'ended' }>;
+
+/** Serves the file until a device has it. */
+export async function serveFile({ plan, bytes, signal, askFor, event, trace, progress }: Job): Promise<Serving> {
+  const { host, name, port, interface: card } = plan;
+  let complete: (ended: Ended) => void = () => undefined;
+  let taken: { readonly by: string; readonly at: number } | undefined;
+  let last: Ended | undefined;
+  let again = false;
+  let asked = false;
+  const completed = new Promise<Ended>((resolve) => {
+    complete = resolve;
+  });
+  const offer = { names: name === undefined ? [] : [name.value], source: bytesSource(bytes) };
+  const server = await UdpServer.listen(
+    { offers: [offer], anyName: name === undefined, limits: serverLimits },
+    {
+      addresses: host !== undefined ? [host.value] : card === undefined ? undefined : localAddresses(card).filter(isIPv4),
+      port: port.value,
+      trace,
+      event: (told) => {
+        event(told);
+        if (told.event === 'request') {
+          asked = true;
+          if (taken !== undefined && addressOf(told) === taken.by && performance.now() - taken.at < askedAgainWithin) again = true;
+        } else if (told.event === 'ended' && (told.outcome === 'complete' || told.outcome === 'unconfirmed')) {
+          taken ??= { by: addressOf(told), at: performance.now() };
+          complete(told);
+        } else if (told.event === 'ended') last = told;
+      },
+    },
+  );
+  const watching = setInterval(() => {
+    const [first] = server.transfers;
+    if (first !== undefined) progress?.(first.bytes);
+  }, 200);
+  const done = new AbortController();
+  const ended = await Promise.race([completed, over(signal, askFor, done.signal)]);
+  done.abort();
+  clearInterval(watching);
+  const askedAgain = (): boolean => again;
+  const stop = (): void => server.stop('owimg was stopped');
+  if (ended === 'interrupted' || ended === 'time') {
+    stop();
+    if (ended === 'interrupted') return { sent: { sent: 'interrupted' }, askedAgain, stop };
+    const message =
+      last !== undefined
+        ? `No device has got the whole file; the last one: ${last.text}`
+        : asked
+          ? 'No device has got the file'
+          : 'No device has asked for the file';
+    return { sent: { sent: 'failed', began: last !== undefined, failure: 'nobody-asked', message, said: undefined }, askedAgain, stop };
+  }
+  const { from, retransmissions, milliseconds } = ended;
+  const sent: Sent = {
+    sent: 'sent',
+    to: from,
+    bytes: bytes.length,
+    retransmissions,
+    milliseconds,
+    unconfirmed: ended.outcome === 'unconfirmed',
+    remark: undefined,
+  };
+  return { sent, askedAgain, stop };
+}
+
+/** The end of waiting; `done` ends it without a word. */
+function over(signal: AbortSignal, milliseconds: number, done: AbortSignal): Promise<'interrupted' | 'time'> {
+  return new Promise((resolve) => {
+    const longest = 2 ** 31 - 1;
+    const timer = setTimeout(() => resolve('time'), Math.min(milliseconds, longest));
+    const stop = (): void => {
+      clearTimeout(timer);
+      resolve('interrupted');
+    };
+    done.addEventListener('abort', () => clearTimeout(timer), { once: true });
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
+}

@@ -1,0 +1,26 @@
+/** What can be seen of the device from here after the transfer. An interface, so that tests can play the device; `system-surroundings.ts` looks. Types only. */
+
+export interface Answer {
+  readonly ok: boolean;
+  /** Standard output, or what was complained about. */
+  readonly text: string;
+}
+
+export interface Surroundings {
+  /** Milliseconds of any clock. */
+  now(): number;
+  /** Ends early when `signal` is aborted. */
+  sleep(milliseconds: number, signal: AbortSignal): Promise<void>;
+  /** The time to live of its answer, where the system shows it; `undefined` without an answer. */
+  ping(address: string): Promise<{ readonly ttl: number | undefined } | undefined>;
+  /** MAC, from the system's table of neighbours. */
+  hardwareAddress(address: string): Promise<string | undefined>;
+  /** Whether the network card has a link; `undefined` where nobody can tell. */
+  hasLink(name: string): Promise<boolean | undefined>;
+  /** The first line that a TCP port says by itself. */
+  banner(address: string, port: number): Promise<string | undefined>;
+  /** The beginning of its web page. */
+  webPage(address: string): Promise<string | undefined>;
+  /** Runs a command on the device as root, without a password. */
+  ssh(address: string, command: string): Promise<Answer>;
+}

@@ -1,0 +1,114 @@
+/** The computer that owimg runs on. Reads only: Linux tells most of it in files, elsewhere the addresses have to do. */
+import { createSocket } from 'node:dgram';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import type { BindAnswer, Host, HostInterface, Platform } from './host.ts';
+
+const platforms: Readonly<Partial<Record<NodeJS.Platform, Platform>>> = { linux: 'linux', darwin: 'macos', win32: 'windows' };
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    // Not there, or not for us: then it is not known.
+    return undefined;
+  }
+}
+
+/** Behind 1 there is a living end, behind 0 none; a card that is switched off cannot tell. */
+function linkOf(name: string): HostInterface['link'] {
+  const carrier = read(`/sys/class/net/${name}/carrier`);
+  if (carrier === '1') return 'up';
+  if (carrier === '0') return 'no-cable';
+  return read(`/sys/class/net/${name}/operstate`) === 'down' ? 'off' : undefined;
+}
+
+/** Default routes of /proc/net/route: interface to gateway, whose bytes stand in the order of the machine. */
+function gateways(): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  for (const line of (read('/proc/net/route') ?? '').split('\n').slice(1)) {
+    const [name = '', destination, gateway = ''] = line.split('\t');
+    const bytes = gateway.match(/../g)?.map((byte) => Number.parseInt(byte, 16)) ?? [];
+    if (destination === '00000000' && gateway !== '00000000') found.set(name, bytes.reverse().join('.'));
+  }
+  return found;
+}
+
+function managerOf(name: string): HostInterface['managedBy'] {
+  const index = read(`/sys/class/net/${name}/ifindex`);
+  const state = index === undefined ? undefined : read(`/run/NetworkManager/devices/${index}`);
+  return state !== undefined && !/^managed=false/m.test(state) ? 'NetworkManager' : undefined;
+}
+
+function linuxInterfaces(addresses: ReadonlyMap<string, HostInterface['addresses']>): HostInterface[] {
+  const routes = gateways();
+  return readdirSync('/sys/class/net').map((name) => ({
+    name,
+    addresses: addresses.get(name) ?? [],
+    link: linkOf(name),
+    wireless: existsSync(`/sys/class/net/${name}/wireless`),
+    // ARPHRD_LOOPBACK of Linux' if_arp.h
+    loopback: read(`/sys/class/net/${name}/type`) === '772',
+    managedBy: managerOf(name),
+    gateway: routes.get(name),
+  }));
+}
+
+function interfaces(platform: Platform): HostInterface[] {
+  const all = networkInterfaces();
+  const addresses = new Map(
+    Object.entries(all).map(([name, entries = []]) => [
+      name,
+      entries.filter(({ family }) => family === 'IPv4').map(({ address, cidr }) => ({ address, prefix: Number((cidr ?? '/32').split('/')[1]) })),
+    ]),
+  );
+  if (platform === 'linux' && existsSync('/sys/class/net')) return linuxInterfaces(addresses);
+  return Object.entries(all).map(([name, entries = []]) => ({
+    name,
+    addresses: addresses.get(name) ?? [],
+    link: undefined,
+    wireless: /wi-?fi|wlan|wireless/i.test(name),
+    loopback: entries.some(({ internal }) => internal),
+    managedBy: undefined,
+    gateway: undefined,
+  }));
+}
+
+const answers: ReadonlySet<string> = new Set(['EACCES', 'EADDRINUSE', 'EADDRNOTAVAIL']);
+
+/** Opens the port and closes it again; nothing is sent. */
+function mayBind(port: number, address: string | undefined): Promise<BindAnswer> {
+  return new Promise((resolve) => {
+    const socket = createSocket(address === undefined || isIPv4(address) ? 'udp4' : 'udp6');
+    socket.once('error', ({ code = '' }: NodeJS.ErrnoException) => {
+      socket.close();
+      resolve(answers.has(code) ? (code as BindAnswer) : 'other');
+    });
+    socket.bind({ port, ...(address === undefined ? {} : { address }) }, () => socket.close(() => resolve('yes')));
+  });
+}
+
+/** The local ports in /proc/net/udp and udp6, behind the address in hexadecimal. */
+function isTaken(port: number): boolean | undefined {
+  const tables = [read('/proc/net/udp'), read('/proc/net/udp6')].filter((table) => table !== undefined);
+  if (tables.length === 0) return undefined;
+  const mark = `:${port.toString(16).toUpperCase().padStart(4, '0')} `;
+  return tables.some((table) => table.split('\n').some((line) => line.trim().split(/\s+/)[1]?.concat(' ').endsWith(mark) === true));
+}
+
+function firewall(): 'ufw' | 'firewalld' | undefined {
+  if (/^ENABLED=yes/im.test(read('/etc/ufw/ufw.conf') ?? '')) return 'ufw';
+  return existsSync('/run/firewalld.pid') || existsSync('/var/run/firewalld.pid') ? 'firewalld' : undefined;
+}
+
+export function systemHost(): Host {
+  const platform = platforms[process.platform] ?? 'other';
+  return {
+    platform,
+    interfaces: async () => interfaces(platform),
+    mayBind,
+    isTaken: async (port) => isTaken(port),
+    firewall: async () => firewall(),
+  };
+}

@@ -1,0 +1,217 @@
+/** The plan of a transfer and what came of it, for a person who is afraid of breaking something. */
+import { byteCount } from '../core/hex.ts';
+import type { Sighting, Verification } from '../flash/afterwards.ts';
+import { type Origin, type Part, type Plan, timeText, type Value } from '../flash/plan.ts';
+import type { Command, HostCheck, Preflight } from '../flash/preflight.ts';
+import { outcomeStyles, outcomeWords } from './check-text.ts';
+import { type Paint, painter, type TextOptions, wrap } from './text.ts';
+import { harmless } from './words.ts';
+
+const partWords: Readonly<Record<Part, string>> = {
+  client: 'The device waits for the file: owimg sends it, again and again, until the boot loader takes it.',
+  server: 'The device fetches the file: owimg is the TFTP server, and waits until the boot loader asks.',
+  bootp: 'The device asks for an address first (BOOTP), and then fetches the file.',
+  none: 'How the boot loader takes a file over the network is not known.',
+};
+
+const originWords: Readonly<Record<Origin, string>> = {
+  record: '',
+  habit: 'a guess',
+  option: 'as you say',
+  usual: 'any other would do',
+  image: 'the name of the file',
+};
+
+const labelWidth = 18;
+
+/** One row: label and value, and where the value is from unless it is recorded. */
+function row(label: string, value: string, options: TextOptions): string {
+  return wrap(harmless(value), options.columns, `  ${label.padEnd(labelWidth)}`);
+}
+
+function valueRow(label: string, value: Value<string | number> | undefined, options: TextOptions, otherwise: string): string {
+  if (value === undefined) return row(label, otherwise, options);
+  const origin = originWords[value.from];
+  return row(label, `${value.value}${origin === '' ? '' : ` (${origin})`}`, options);
+}
+
+function nameRow({ part, name }: Plan, options: TextOptions): string {
+  if (name === undefined) return row('file name', 'whatever the device asks for', options);
+  const only = part === 'server' ? ' (exactly this name)' : '';
+  return valueRow('file name', only === '' || name.from !== 'record' ? name : { ...name, value: `${name.value}${only}` }, options, '');
+}
+
+/** What follows the transfer, and how long it takes. */
+export function patienceText({ ramOnly, seconds }: Plan): string {
+  if (ramOnly) return 'The device starts it from memory now; nothing is written. That takes about a minute.';
+  return `It is writing its flash now. Do not unplug it; usually ${timeText(seconds.write)}, up to ${timeText(seconds.most)}.`;
+}
+
+function bootpCommand({ file, interface: card }: Plan): string {
+  return `sudo owimg serve ${/^[\w./-]+$/.test(file.path) ? file.path : JSON.stringify(file.path)} --bootp --any-name --interface ${card ?? 'CARD'}`;
+}
+
+/** What the hands have to do. */
+function stepsOf(plan: Plan): string[] {
+  const { part, trigger, router, host } = plan;
+  if (part === 'none') return [];
+  if (part === 'bootp') {
+    return [
+      'Connect the computer to the first port of the device, by cable and alone.',
+      `Type: ${bootpCommand(plan)}`,
+      capital(trigger?.value ?? 'Switch the device on.'),
+    ];
+  }
+  const cable = `Connect this computer to a LAN port of the device by cable, and nothing else to it. This computer needs the address ${host?.value ?? 'that the loader asks'}.`;
+  const waits = part === 'client' ? `owimg asks ${router?.value ?? 'the device'} four times a second` : 'owimg waits until the device asks';
+  const start = `Switch the device off. When you have said yes below, ${waits}, for as long as it takes.`;
+  const hands =
+    trigger === undefined
+      ? 'Then switch the device on. What makes its loader listen is not recorded: mostly the reset button, held while powering on.'
+      : `Then ${byHand(trigger.value)}${trigger.from === 'habit' ? ' (a guess)' : ''}.`;
+  return [cable, start, hands, 'Let the button go when owimg says that the device has answered.'];
+}
+
+/** As it is told to somebody. */
+const byHand = (trigger: string): string => trigger.replace(/^automatic( at boot)?/, 'switch the device on: it asks by itself');
+
+const capital = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+
+const stateWords: Readonly<Record<HostCheck['state'], readonly [string, Parameters<Paint>[0]]>> = {
+  good: ['good', 'green'],
+  note: ['note', 'yellow'],
+  problem: ['PROBLEM', 'red'],
+};
+
+function commandLines(commands: readonly Command[], indent: string): string[] {
+  // A command is copied as a whole: it is never broken.
+  return commands.flatMap(({ why, type }) => [`${indent}${why}:`, `${indent}  ${harmless(type)}`]);
+}
+
+/** What was found out about this computer. */
+export function renderPreflight({ checks }: Preflight, options: TextOptions): string {
+  const paint = painter(options.colour);
+  const lines = checks.flatMap(({ state, says, commands, code }) => {
+    const [word, style] = stateWords[state];
+    const told = wrap(`${harmless(says)}${state === 'problem' ? ` (${code})` : ''}`, options.columns, `  ${word.padEnd(8)}`);
+    return [told.replace(word, paint(style, word)), ...commandLines(commands, ' '.repeat(10))];
+  });
+  return lines.join('\n');
+}
+
+/** Names of the partitions that make a device that device: radio calibration, MAC addresses, serial numbers, the vendor's own. */
+const partitionNames = 'art|factory|caldata|calibration|eeprom|radio|config|bdinfo|devinfo|devdata|board_data|product-info|u-boot-env|factory_data|persist';
+
+/** How to save what cannot be downloaded again. */
+export function saveCommands(address: string): Command[] {
+  return [
+    {
+      why: 'while an OpenWrt runs on it (from memory too)',
+      type: `ssh root@${address} cat /proc/mtd | tee mtd.txt`,
+    },
+    {
+      why: 'then, in a shell of Linux or macOS',
+      type: `for n in $(grep -iE '"(0:)?(${partitionNames})"' mtd.txt | cut -d: -f1); do ssh root@${address} cat /dev/$n > $n.bin; done`,
+    },
+  ];
+}
+
+/** The plan. */
+export function renderPlan(plan: Plan, ready: Preflight, what: string, options: TextOptions): string {
+  const paint = painter(options.colour);
+  const { columns } = options;
+  const { file, device, verdict, part, seconds, guesses } = plan;
+  const name = `${file.path === '-' ? 'standard input' : file.path}${file.member === undefined ? '' : ` (${file.member})`}`;
+  const section = (title: string, ...lines: readonly string[]): string => [paint('bold', title), ...lines].join('\n');
+  const sections = [
+    [wrap(harmless(`${name}: ${what}`), columns), wrap(`for ${device.title} (${device.profile}, ${device.target})`, columns)].join('\n'),
+    section(
+      `Verdict for the boot loader's TFTP recovery: ${paint(outcomeStyles[verdict.outcome], outcomeWords[verdict.outcome])}`,
+      wrap(harmless(verdict.reason), columns, '  '),
+      ...verdict.assumes.map((assumed, index) => wrap(harmless(assumed), columns, index === 0 ? '  Taken for granted: ' : ' '.repeat(21))),
+    ),
+    section(
+      'What will happen',
+      wrap(partWords[part], columns, '  '),
+      ...(part === 'none'
+        ? []
+        : [
+            valueRow('this computer', plan.host, options, 'any address'),
+            valueRow('the device', plan.router, options, part === 'server' ? 'an address of its own: the request shows it' : 'gets one'),
+            nameRow(plan, options),
+            row('UDP port', `${plan.port.value}`, options),
+            row('size', `${byteCount(file.size)}, ${plan.blocks.of512} blocks of 512 bytes`, options),
+            row('sha256', file.sha256, options),
+            row(
+              'time',
+              `about ${timeText(seconds.transfer)} for the transfer, then ${plan.ramOnly ? 'about a minute to start' : `usually ${timeText(seconds.write)} for the flash, up to ${timeText(seconds.most)}`}`,
+              options,
+            ),
+            row('known from', plan.source, options),
+          ]),
+      ...plan.notes.map((note) => wrap(harmless(note), columns, '  ')),
+    ),
+  ];
+  if (guesses.length > 0)
+    sections.push(section(paint('yellow', 'Guessed, and to be confirmed by you'), ...guesses.map((guess) => wrap(harmless(guess), columns, '  - '))));
+  const steps = stepsOf(plan);
+  if (steps.length > 0) {
+    sections.push(section('What to do', ...steps.map((step, index) => wrap(harmless(step), columns, `  ${index + 1}. `))));
+    const not = plan.ramOnly
+      ? 'Nothing is written: if it goes wrong, switch the device off and on, and it is as it was.'
+      : 'From the moment it has the file: do not unplug it, do not switch it off, do not press anything, also where nothing seems to happen. Interrupting the writing is what breaks devices; a transfer that fails is not.';
+    sections.push(section('What not to do', wrap(not, columns, '  ')));
+    sections.push(section('This computer', renderPreflight(ready, options)));
+    if (!plan.ramOnly) {
+      const why =
+        "If this is the first time: save the calibration and the vendor's partitions before. They are unlike those of any other device, and nobody can download them again.";
+      sections.push(section('Save first', wrap(why, columns, '  '), ...commandLines(saveCommands(plan.back.value), '  ')));
+    }
+  }
+  return `${sections.join('\n\n')}\n`;
+}
+
+/** One thing that was seen of the device, in a line. */
+export function sightingText(sighting: Sighting): string {
+  switch (sighting.event) {
+    case 'link':
+      return sighting.up ? 'the link is up' : 'the link is down: the device restarts, or its port sleeps';
+    case 'answers': {
+      const { address, ttl, who, mac } = sighting;
+      const is = { 'boot loader': 'that is a boot loader', system: 'that is a running system', somebody: '' }[who];
+      return `${address} answers to ping${ttl === undefined ? '' : `, TTL ${ttl}: ${is}`}${mac === undefined ? '' : ` (${mac})`}`;
+    }
+    case 'silent':
+      return `${sighting.address} is silent: it restarts, or writes`;
+    case 'ssh':
+      return `an SSH server is up: ${sighting.banner}`;
+    default:
+      return sighting.openwrt ? "OpenWrt's web page is up" : 'a web page is up that is not OpenWrt’s';
+  }
+}
+
+const resultWords: Readonly<Record<Verification['result'], string>> = {
+  verified: 'SENT AND VERIFIED',
+  different: 'SENT, BUT SOMETHING ELSE RUNS THERE',
+  unverified: 'SENT, BUT COULD NOT BE VERIFIED',
+  interrupted: 'SENT; THE WATCH WAS ENDED',
+};
+
+const resultStyles: Readonly<Record<Verification['result'], Parameters<Paint>[0]>> = {
+  verified: 'green',
+  different: 'red',
+  unverified: 'yellow',
+  interrupted: 'yellow',
+};
+
+/** What came of it. */
+export function renderVerification({ result, says, compared, next }: Verification, options: TextOptions): string {
+  const paint = painter(options.colour);
+  const lines = [
+    paint(resultStyles[result], resultWords[result]),
+    wrap(harmless(says), options.columns, '  '),
+    ...compared.map((line) => wrap(harmless(line), options.columns, '  - ')),
+  ];
+  if (next !== undefined) lines.push(wrap(harmless(next), options.columns, '  Next: '));
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,30 @@
+/** Computers that are made up, for `owimg flash` and `owimg doctor`. */
+import type { Host, HostInterface } from '../../src/flash/host.ts';
+
+/** A card with a cable in it, and no address. */
+export const wired = (more: Partial<HostInterface> = {}): HostInterface => ({
+  name: 'eth0',
+  addresses: [],
+  link: 'up',
+  wireless: false,
+  loopback: false,
+  managedBy: undefined,
+  gateway: undefined,
+  ...more,
+});
+
+/** A computer with Linux on which everything may be done, unless something else is said. */
+export function fakeHost({ cards = [wired()], ...host }: Partial<Host> & { readonly cards?: readonly HostInterface[] }): Host {
+  return {
+    platform: 'linux',
+    interfaces: async () => cards,
+    mayBind: async () => 'yes',
+    isTaken: async () => false,
+    firewall: async () => undefined,
+    ...host,
+  };
+}
+
+/** One whose loopback is all that it has: for transfers within it. */
+export const loopbackHost = (host: Partial<Host> = {}): Host =>
+  fakeHost({ cards: [wired({ name: 'lo', loopback: true, addresses: [{ address: '127.0.0.1', prefix: 8 }] })], ...host });
