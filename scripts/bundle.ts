@@ -14,7 +14,7 @@ const bundles = {
   /** `owimg`, with the packages in it. */
   command: { entryPoints: ['bin/owimg.ts', worker], sourcemap: true, ...withPackages },
   /** `import … from 'owimg'`; the packages stay imports. */
-  library: { entryPoints: ['src/index.ts'], sourcemap: true, packages: 'external' },
+  library: { entryPoints: ['src/index.ts', 'src/node.ts'], sourcemap: true, packages: 'external' },
   /** The GitHub action. It is kept in the repository, so it has to be small. */
   action: { entryPoints: ['bin/action.ts', worker], minifyWhitespace: true, minifySyntax: true, ...withPackages },
 } as const satisfies Record<string, BuildOptions>;

@@ -58,6 +58,15 @@ const { kind, status } = await inspect(readFileSync(process.argv[2]));
 console.log(kind, status);`,
   );
   match(run('node', ['library.js', fixture]), /^sysupgrade sound$/m);
+  writeFileSync(
+    join(folder, 'tftp.js'),
+    `import { getTftp, serveTftp } from 'owimg/node';
+const server = await serveTftp([{ names: ['fw.bin'], bytes: new Uint8Array(1000) }], { addresses: ['127.0.0.1'], port: 0 });
+const { address, port } = server.listeners[0];
+console.log((await getTftp({ address, port }, 'fw.bin')).length);
+server.stop('done');`,
+  );
+  match(run('node', ['tftp.js']), /^1000$/m);
   say('the library runs from the installed package');
 
   // What a browser does not have must not be missed: no Buffer, no process, no require.

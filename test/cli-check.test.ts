@@ -65,6 +65,27 @@ describe('owimg check', () => {
     expect((await owimg(['check', 'fixtures/uimage/data-checksum-mismatch--kernel.bin', '--device', 'tplink_archer-c7-v5'])).status).toBe(1);
   });
 
+  test.each([
+    ['xiaomi_mi-router-4a-gigabit', 'xiaomi_mi-router-4a-gigabit-initramfs-kernel.bin', 'ram', 20_000, 'It says "Bad Data CRC".'],
+    ['xiaomi_mi-router-4a-gigabit', 'xiaomi_mi-router-4a-gigabit-initramfs-kernel.bin', 'ram', 40, 'It says "Bad Header Checksum".'],
+    ['linksys_e1700', 'linksys_e1700-factory.bin', 'mtd', 20_000, 'It says "Bad Data CRC".'],
+    ['abt_asr3000', 'abt_asr3000-initramfs-recovery.itb', 'ram', 20_000, 'It says "Bad Data Hash".'],
+  ])('on %s, %s by %s with the bit at %i flipped: what the loader says is foretold', async (device, name, route, offset, words) => {
+    const folder = mkdtempSync(join(tmpdir(), 'owimg-check-'));
+    try {
+      const path = join(folder, name);
+      writeFileSync(
+        path,
+        loadImage(name).map((byte, index) => (index === offset ? byte ^ 1 : byte)),
+      );
+      const { status, out } = await owimg(['check', path, '--device', device, '--route', route, '--json']);
+      expect(status).toBe(1);
+      expect(JSON.parse(out).verdicts.find((verdict: { route: string }) => verdict.route === route).reason).toContain(words);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   test('a file that names no device is exit status 3, and asks for one', async () => {
     const { status, out } = await owimg(['check', unnamed]);
     expect(status).toBe(3);

@@ -12,6 +12,7 @@ import { readFixtureFile } from './support/fixtures.ts';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const library = join(root, 'src/index.ts');
+const nodeLibrary = join(root, 'src/node.ts');
 const folder = mkdtempSync(join(tmpdir(), 'owimg-examples-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -31,7 +32,7 @@ function exampleTags(text: string): string[] {
   return comments.flatMap((comment) => comment.split(/^(?=@)/m).filter((block) => block.startsWith('@example')));
 }
 
-const tags = exampleTags(readFileSync(library, 'utf8'));
+const tags = [library, nodeLibrary].flatMap((path) => exampleTags(readFileSync(path, 'utf8')));
 const readme = readFileSync(`${root}README.md`, 'utf8');
 
 const examples: readonly Example[] = [
@@ -49,7 +50,7 @@ const printed = (code: string): string[] => [...code.matchAll(/\/\/ → (.*)$/gm
 /** The project's own settings, with its name leading to its source. */
 const configuration = (name: string, of: readonly Example[], more: object): string => {
   const path = join(folder, name);
-  const compilerOptions = { paths: { owimg: [library] }, typeRoots: [join(root, 'node_modules/@types')], ...more };
+  const compilerOptions = { paths: { owimg: [library], 'owimg/node': [nodeLibrary] }, typeRoots: [join(root, 'node_modules/@types')], ...more };
   writeFileSync(path, JSON.stringify({ extends: join(root, 'tsconfig.json'), compilerOptions, include: [], files: of.map((example) => example.path) }));
   return path;
 };

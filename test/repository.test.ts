@@ -134,6 +134,18 @@ describe('lint enforces the arrows', () => {
       'noNodejsModules',
     ],
     ['only the skin of TFTP may know the time', 'src/tftp/zz-arrow.ts', 'export const x = performance.now();\n', 'The clock is handed in'],
+    [
+      'DHCP may not import TFTP',
+      'src/dhcp/zz-arrow.ts',
+      "import { ackPacket } from '../tftp/packets.ts';\n\nexport const x = ackPacket;\n",
+      'src/dhcp is a leaf',
+    ],
+    [
+      'only the skin of DHCP may use Node modules',
+      'src/dhcp/zz-arrow.ts',
+      "import { createSocket } from 'node:dgram';\n\nexport const x = createSocket;\n",
+      'noNodejsModules',
+    ],
     ['only the commands may import commander', 'src/io/zz-arrow.ts', "import { Command } from 'commander';\n\nexport const x = Command;\n", 'only in src/cli'],
     [
       'only the text report may import cli-table3',

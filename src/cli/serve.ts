@@ -17,9 +17,10 @@ import { type ListenEvent, UdpServer } from '../tftp/udp.ts';
 import type { Console } from './console.ts';
 import { interruptible } from './interrupt.ts';
 import { Progress } from './progress.ts';
+import { asksForAddresses, awaitCable, checkDhcpFlags, type DhcpFlags, giveAddresses } from './serve-dhcp.ts';
 import { type AddressFlags, addressesAsked, eventLine, familyAsked, meaningOf, milliseconds, speedText, tracer, wholeNumber } from './tftp-options.ts';
 
-interface ServeFlags extends AddressFlags {
+interface ServeFlags extends AddressFlags, DhcpFlags {
   readonly port: string;
   readonly as?: string | undefined;
   readonly anyName?: true | undefined;
@@ -228,7 +229,8 @@ function checkFlags(paths: readonly string[], flags: ServeFlags): void {
 
 async function run(paths: readonly string[], flags: ServeFlags, io: Console): Promise<number> {
   checkFlags(paths, flags);
-  const family = familyAsked(flags);
+  checkDhcpFlags(flags);
+  const family = familyAsked(asksForAddresses(flags) ? { ...flags, ipv4: true } : flags);
   const port = wholeNumber(flags.port, 'a port', 1, 65535);
   const limits = {
     plain: flags.rfc1350 === true,
@@ -236,7 +238,6 @@ async function run(paths: readonly string[], flags: ServeFlags, io: Console): Pr
     windowSize: flags.maxWindowsize === undefined ? serverLimits.windowSize : wholeNumber(flags.maxWindowsize, 'the largest window', 1, windowLimit),
   };
   const time = flags.for === undefined ? undefined : milliseconds(flags.for, 'the time to serve');
-  const addresses = addressesAsked(flags, family);
   const accepted = new Set(flags.accept ?? []);
   const progress = new Progress(io);
   const proved: Proved[] = [];
@@ -251,10 +252,20 @@ async function run(paths: readonly string[], flags: ServeFlags, io: Console): Pr
     watcher.say(`given as ${offer.names.join(' and as ')}${flags.anyName === true && offer === proved[0]?.offer ? ', and under any other name' : ''}`);
   }
   return interruptible(async (signal) => {
+    const announced = proved[0]?.offer.names[0] ?? '';
+    const say = (text: string): void => watcher.say(text);
+    await awaitCable(flags, announced, time, signal, say);
+    if (signal.aborted) return 130;
+    const addresses = addressesAsked(flags, family);
     const rules = { offers: proved.map(({ offer }) => offer), anyName: flags.anyName === true, limits };
     const trace = flags.trace === true ? tracer(io) : undefined;
     const server = await UdpServer.listen(rules, { addresses, port, singlePort: flags.singlePort, trace, event: watcher.event });
+    const stopGiving = await giveAddresses(flags, announced, signal, io, say).catch((error: unknown) => {
+      server.stop('owimg was stopped');
+      throw error;
+    });
     const why = await untilOver(server, watcher, signal, flags.once === true, time, io);
+    stopGiving();
     server.stop('owimg was stopped');
     watcher.end();
     if (why === 'interrupted') return 130;
@@ -289,7 +300,8 @@ function untilOver(
       resolve(why);
     };
     const timer = time === undefined ? undefined : setTimeout(() => over('time'), time);
-    if (once) watcher.onComplete = () => over('complete');
+    if (once && watcher.complete > 0) over('complete');
+    else if (once) watcher.onComplete = () => over('complete');
     // Without a timer of its own nothing would keep the process alive where every socket is idle: sockets do.
     if (signal.aborted) over('interrupted');
     else signal.addEventListener('abort', () => over('interrupted'), { once: true });
@@ -314,6 +326,10 @@ export function addServe(program: Command, io: Console, done: (status: number) =
     .option('--rfc1350', 'plain TFTP: answer no options')
     .option('--max-blksize <bytes>', 'grant blocks up to this size (1468: more needs fragments)')
     .option('--max-windowsize <blocks>', 'grant windows up to this size (64)')
+    .option('--bootp', 'answer BOOTP too, for loaders without an address (MikroTik, RedBoot); needs --interface')
+    .option('--dhcp', 'answer DHCP too (U-Boot, PXE); needs --interface')
+    .option('--mac <address>', 'answer BOOTP and DHCP for the device with this hardware address only')
+    .option('--client-address <address>', 'the address that the device gets (the one next to ours)')
     .option('--once', 'end when a device has got a file')
     .option('--for <seconds>', 'end after this time')
     .option('--trace', 'show every packet')

@@ -10,7 +10,7 @@ import { changeOf } from '../io/unchanged.ts';
 import { requireWritable, writeFile } from '../io/write-file.ts';
 import { schemaVersion } from '../report/json.ts';
 import { harmless } from '../report/words.ts';
-import { type ClientEvent, type ClientJob, type ClientTransfer, type Outcome, peerText } from '../tftp/client.ts';
+import { type ClientEvent, type ClientJob, type ClientTransfer, failureCodes, type Outcome, peerText } from '../tftp/client.ts';
 import { FromNetascii, toNetascii } from '../tftp/netascii.ts';
 import { type Wishes, windowLimit } from '../tftp/options.ts';
 import { getPace, type Pace, pushPace } from '../tftp/pace.ts';
@@ -193,10 +193,8 @@ function wishesAsked(flags: TftpFlags, direction: 'get' | 'put', size: number, f
 /** Firmware that has booted already has a TFTP server of its own: it says so, and a person with a finger on the power switch goes on trying. */
 const bootedAlready = /invalid password/i;
 
-const failureCodes = { 'no-answer': 'cannot-reach', refused: 'cannot-reach', interrupted: 'transfer-interrupted', 'not-kept': 'cannot-write' } as const;
-
 function transferError(outcome: Extract<Outcome, { outcome: 'failed' }>, hint: string | undefined): OwimgError {
-  const code = outcome.failure in failureCodes ? failureCodes[outcome.failure as keyof typeof failureCodes] : 'transfer-failed';
+  const code = failureCodes[outcome.failure];
   return new OwimgError(code, outcome.message, hint ?? hints[outcome.failure] ?? errorKinds[code].hint);
 }
 

@@ -57,6 +57,11 @@ export const errorKinds = {
     hint: 'Choose another address or port with --bind and --port.',
     why: 'The UDP port could not be opened, so nobody can be answered.',
   },
+  'another-server': {
+    exit: 4,
+    hint: 'Connect the device to this network card alone, without the router or switch that leads to the other server; or stop that server.',
+    why: 'Two DHCP servers on one network give wrong addresses, also to devices of other people.',
+  },
   'cannot-reach': {
     exit: 4,
     hint: 'Is the cable in, is the address right, is the device in its boot loader?',

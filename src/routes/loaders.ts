@@ -1,4 +1,5 @@
-/** What boot loaders look for at the start of the firmware partition, and what they say when it is not there. */
+/** What boot loaders look for at the start of the firmware partition, and what they say when it is not there, or damaged. */
+import type { Layer } from '../core/types.ts';
 
 /** By the format that OpenWrt's own image begins with on that device. */
 export const loaderWords: Readonly<Record<string, string>> = {
@@ -30,3 +31,10 @@ const titles: Readonly<Record<string, string>> = {
 
 /** The first bytes of a format, in words for people. */
 export const layerTitles = (format: string): string => titles[format] ?? `a ${format}`;
+
+/** What U-Boot says to a checksum that is wrong in what it boots; `undefined` where it does not look at it. */
+export function loaderOnDamage({ format, checks }: Layer): string | undefined {
+  const wrong = new Set(checks.filter(({ ok }) => ok === false).map(({ name }) => name));
+  if (format === 'uimage') return wrong.has('header-crc') ? '"Bad Header Checksum"' : wrong.has('data-crc') ? '"Bad Data CRC"' : undefined;
+  return format === 'fit' && wrong.size > 0 ? '"Bad Data Hash"' : undefined;
+}

@@ -1,5 +1,6 @@
 /** Fills in what all verdicts of one route have in common. */
 import type { Finding } from '../core/types.ts';
+import { loaderOnDamage } from './loaders.ts';
 import type { Subject } from './subject.ts';
 import type { Outcome, Route, Verdict } from './verdict.ts';
 
@@ -20,6 +21,13 @@ export const damageFindings = (subject: Subject): Finding[] => subject.inspectio
 
 /** The same in words. */
 export const damageOf = (subject: Subject): string => damageFindings(subject)[0]?.message ?? 'it is damaged';
+
+/** The same as a sentence with what the boot loader will say to it. */
+export function damageForLoader(subject: Subject): string {
+  const [first] = subject.pieces;
+  const words = first === undefined ? undefined : loaderOnDamage(first);
+  return `${damageOf(subject)}.${words === undefined ? '' : ` It says ${words}.`}`;
+}
 
 /** How the file is called in a command. */
 export const fileWord = (subject: Subject): string => subject.name ?? 'FILE';

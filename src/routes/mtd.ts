@@ -2,7 +2,7 @@
 import type { Finding, Layer } from '../core/types.ts';
 import type { LayerShape } from '../recipes/shape.ts';
 import { layerTitles, loaderWords } from './loaders.ts';
-import { damageFindings, damageOf, fileWord, type Say, seeDevice, verdictMaker } from './maker.ts';
+import { damageFindings, damageForLoader, fileWord, type Say, seeDevice, verdictMaker } from './maker.ts';
 import { byFit, type Fit, type Subject } from './subject.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -82,7 +82,7 @@ export function mtdVerdict(subject: Subject): Verdict {
 }
 
 const broken = (subject: Subject, say: Say, next: string): Verdict =>
-  say('bricks', `Nobody would notice before the boot loader does: ${damageOf(subject)}.`, { findings: damageFindings(subject), next });
+  say('bricks', `Nobody would notice before the boot loader does: ${damageForLoader(subject)}`, { findings: damageFindings(subject), next });
 
 const isDisk = (shape: Fit['shape'][number] | undefined): boolean =>
   shape?.what === 'disk' || (shape?.what === 'layer' && packed.has(shape.format) && shape.inside[0]?.what === 'disk');

@@ -1,6 +1,6 @@
 /** Booted from RAM by the boot loader, without being written. */
 import { ramLimits } from './loader-limits.ts';
-import { damageOf, fileWord, seeDevice, verdictMaker } from './maker.ts';
+import { damageForLoader, fileWord, seeDevice, verdictMaker } from './maker.ts';
 import type { Subject } from './subject.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -12,7 +12,7 @@ export function ramVerdict(subject: Subject): Verdict {
     return say('not-applicable', 'It is not an image that runs from RAM.', { next: `Use the initramfs image of ${device.profile} for that.` });
   }
   if (inspection.status === 'broken')
-    return say('refused', `The loader would stop in RAM, nothing is written: ${damageOf(subject)}.`, { next: seeDevice(subject) });
+    return say('refused', `The loader would stop in RAM, nothing is written: ${damageForLoader(subject)}`, { next: seeDevice(subject) });
   const foreign = subject.foreignFindings();
   if (foreign.length > 0) return say('refused', `${foreign[0]?.message}.`, { findings: foreign, next: `Use the initramfs image of ${device.profile}.` });
   if (initramfs === undefined) return say('unknown', `OpenWrt builds no initramfs image for ${device.title}.`, { next: seeDevice(subject) });

@@ -2,6 +2,7 @@
  * The client's side of one transfer: asks until somebody answers, keeps to the one who did, falls back to a plain request where options are
  * refused. A state machine: packets and the time go in, packets go out by `wire`; `deadline` says when to call `tick`.
  */
+import type { ErrorCode } from '../core/errors.ts';
 import { printable } from '../core/hex.ts';
 import { acceptedTerms, plainTerms, type Terms, type Wishes, wishedOptions } from './options.ts';
 import { type Pace, pacedBy, Waiting } from './pace.ts';
@@ -44,6 +45,18 @@ export type Failure =
   | 'interrupted'
   /** What was delivered could not be kept. */
   | 'not-kept';
+
+/** The code of the error that a failed transfer is told with. */
+export const failureCodes = {
+  'no-answer': 'cannot-reach',
+  refused: 'cannot-reach',
+  'peer-error': 'transfer-failed',
+  silent: 'transfer-failed',
+  protocol: 'transfer-failed',
+  changed: 'transfer-failed',
+  interrupted: 'transfer-interrupted',
+  'not-kept': 'cannot-write',
+} as const satisfies Record<Failure, ErrorCode>;
 
 export type Outcome =
   | { readonly outcome: 'complete'; readonly bytes: number; readonly retransmissions: number }

@@ -1,0 +1,356 @@
+/**
+ * The thin skin: sockets, the real clock, network interfaces. Every decision is made in responder.ts.
+ *
+ * Node can neither bind a socket to an interface nor say by which one a datagram came in. So an answer goes out from the interface's own
+ * address, which makes the system send it by that interface, and where the machine has several interfaces the device has to be named
+ * by its hardware address: then nobody on another network is answered.
+ */
+import { randomInt } from 'node:crypto';
+import { createSocket, type Socket } from 'node:dgram';
+import { readFileSync } from 'node:fs';
+import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
+import { OwimgError } from '../core/errors.ts';
+import { fromHex } from '../core/hex.ts';
+import { addressText, isHostBeside, macText, neighbourOf, parseAddress } from './addresses.ts';
+import { fileNameLimit } from './packets.ts';
+import { Responder, type ResponderEvent } from './responder.ts';
+
+/** Sees every datagram; for `--trace`. Addresses with their ports. */
+export type DhcpTrace = (direction: 'sent' | 'received', packet: Uint8Array, peer: string, local: string) => void;
+
+export interface DhcpOptions {
+  readonly bootp: boolean;
+  readonly dhcp: boolean;
+  readonly interfaceName: string;
+  /** The device's hardware address. */
+  readonly mac?: string | undefined;
+  /** The address that the device gets; the one next to ours without it. */
+  readonly clientAddress?: string | undefined;
+  /** What the device shall fetch. */
+  readonly file: string;
+  readonly trace?: DhcpTrace | undefined;
+  readonly event?: ((event: ResponderEvent | DhcpSendProblem) => void) | undefined;
+}
+
+/** The system refused to send: no cable, no address. */
+export interface DhcpSendProblem {
+  readonly event: 'dhcp-send-problem';
+  readonly code: string;
+}
+
+const [serverPort, clientPort] = [67, 68];
+const everybody = '255.255.255.255';
+
+const now = (): number => performance.now();
+
+/** What the options come to on this machine. */
+export interface DhcpPlan {
+  readonly server: number;
+  readonly netmask: number;
+  readonly client: number;
+  readonly mac: string | undefined;
+  readonly ownMac: Uint8Array;
+}
+
+/** All interfaces but loopback, also those without an address or a cable where the system tells of them. */
+function allInterfaces(): Set<string> {
+  const all = new Set(Object.entries(networkInterfaces()).flatMap(([key, entries = []]) => (entries.some(({ internal }) => internal) ? [] : [key])));
+  try {
+    for (const [, key = ''] of readFileSync('/proc/net/dev', 'utf8').matchAll(/^\s*([^\s:|]+):/gm)) if (key !== 'lo') all.add(key);
+  } catch {
+    // Only Linux tells it so.
+  }
+  return all;
+}
+
+const otherInterfaces = (name: string): string[] => [...allInterfaces()].filter((other) => other !== name);
+
+/** How often a cable is looked for. */
+const lookEvery = 250;
+
+/**
+ * Waits for the cable: while the device at its other end is off, systems hide the addresses of an interface.
+ *
+ * @param waiting called once if it has to wait
+ * @param limit milliseconds
+ * @returns how it ended; `ready` also for an interface that is not there at all: that is for others to say
+ */
+export async function cableIn(
+  name: string,
+  signal: AbortSignal,
+  waiting: () => void,
+  limit = Number.POSITIVE_INFINITY,
+): Promise<'ready' | 'interrupted' | 'time'> {
+  const end = now() + limit;
+  for (let first = true; networkInterfaces()[name] === undefined && allInterfaces().has(name); first = false) {
+    if (signal.aborted) return 'interrupted';
+    if (now() >= end) return 'time';
+    if (first) waiting();
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, lookEvery);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+  return 'ready';
+}
+
+function interfaceAddress(name: string, client: number | undefined): NetworkInterfaceInfo {
+  const all = networkInterfaces();
+  const entries = (all[name] ?? []).filter(({ family }) => family === 'IPv4');
+  const [first] = entries;
+  if (first === undefined) {
+    const known = Object.entries(all).flatMap(([key, own = []]) => (own.some(({ family, internal }) => family === 'IPv4' && !internal) ? [key] : []));
+    throw new OwimgError(
+      'cannot-listen',
+      `Cannot give addresses on "${name}": ${all[name] === undefined ? 'it does not exist, or has no address' : 'it has no IPv4 address'}`,
+      `Give it one first, as 192.168.1.2/24. ${known.length === 0 ? 'No interface has one now.' : `These have one: ${known.join(', ')}.`}`,
+    );
+  }
+  const [from = first] = entries.filter(
+    ({ address, netmask }) => client !== undefined && isHostBeside(client, Number(parseAddress(address)), Number(parseAddress(netmask))),
+  );
+  return from;
+}
+
+interface Checked {
+  readonly mac: string | undefined;
+  /** The address that was asked for. */
+  readonly wanted: number | undefined;
+}
+
+/**
+ * What can be said before the cable is in.
+ *
+ * @param others the other interfaces of the machine
+ * @throws OwimgError `bad-value`, `bad-usage`
+ */
+export function checkDhcpOptions(
+  { interfaceName, mac, clientAddress, file }: DhcpOptions,
+  others: readonly string[] = otherInterfaces(interfaceName),
+): Checked {
+  const address = mac === undefined ? undefined : macText(mac);
+  if (mac !== undefined && address === undefined)
+    throw new OwimgError('bad-value', `Cannot use "${mac}" as a hardware address: expected six bytes, as 00:1f:c6:12:34:56`, 'It is printed on the device.');
+  const wanted = clientAddress === undefined ? undefined : parseAddress(clientAddress);
+  if (clientAddress !== undefined && wanted === undefined)
+    throw new OwimgError('bad-value', `Cannot use "${clientAddress}" as the device's address: expected an IPv4 address, as 192.168.1.1`);
+  if (new TextEncoder().encode(file).length > fileNameLimit)
+    throw new OwimgError(
+      'bad-value',
+      `Cannot announce "${file}": a BOOTP reply has room for a name of ${fileNameLimit} bytes`,
+      'Give a shorter one with --as.',
+    );
+  if (address === undefined && others.length > 0) {
+    throw new OwimgError(
+      'bad-usage',
+      `Cannot tell whether a request comes in by ${interfaceName}: this machine also has ${others.join(', ')}`,
+      'Name the device by its hardware address with --mac: it is printed on the label. Nobody else is answered then.',
+    );
+  }
+  return { mac: address, wanted };
+}
+
+/**
+ * What will be answered to whom.
+ *
+ * @param others the other interfaces of the machine
+ * @throws OwimgError `bad-value`, `bad-usage`, `cannot-listen`
+ */
+export function dhcpPlan(options: DhcpOptions, others?: readonly string[]): DhcpPlan {
+  const { interfaceName, clientAddress } = options;
+  const { mac, wanted } = checkDhcpOptions(options, others);
+  const own = interfaceAddress(interfaceName, wanted);
+  const [server, netmask] = [Number(parseAddress(own.address)), Number(parseAddress(own.netmask))];
+  const client = wanted ?? neighbourOf(server, netmask);
+  if (client === undefined || !isHostBeside(client, server, netmask)) {
+    const network = own.cidr ?? own.address;
+    const what =
+      client === undefined
+        ? `the network ${network} has no room for it`
+        : client === server
+          ? `it is that of ${interfaceName} itself`
+          : `it is not one of ${network}`;
+    throw new OwimgError(
+      'bad-value',
+      `Cannot give the device ${clientAddress ?? 'an address'}: ${what}`,
+      `Give ${interfaceName} an address beside it, or choose another with --client-address.`,
+    );
+  }
+  return { server, netmask, client, mac, ownMac: fromHex(own.mac.replaceAll(':', '')) };
+}
+
+function bound(address: string, port: number, shared: boolean): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = createSocket({ type: 'udp4', reuseAddr: shared });
+    const failed = (error: Error): void => {
+      socket.close();
+      reject(error);
+    };
+    socket.once('error', failed);
+    socket.bind({ address, port }, () => {
+      socket.off('error', failed);
+      socket.setBroadcast(true);
+      resolve(socket);
+    });
+  });
+}
+
+function cannotListen(address: string, port: number, error: unknown): OwimgError {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  const linux = process.platform === 'linux';
+  if (code === 'EACCES')
+    return new OwimgError(
+      'cannot-listen',
+      `Cannot open UDP ${address}:${port}: this user may not open ports below 1024`,
+      linux ? 'Run it with sudo.' : 'Run it as administrator.',
+    );
+  if (code === 'EADDRINUSE') {
+    const who = port === serverPort ? 'another DHCP server runs on this machine' : 'a DHCP client of this machine has it';
+    const see = linux ? `See which one: sudo ss -lunp sport = :${port}. ` : '';
+    const stop = port === serverPort ? 'Stop it first.' : 'Give this interface a fixed address first.';
+    return new OwimgError('cannot-listen', `Cannot open UDP ${address}:${port}: ${who}`, `${see}${stop}`);
+  }
+  return new OwimgError('cannot-listen', `Cannot open UDP ${address}:${port}: ${message}`, 'Is the cable in, and does the interface have an address?');
+}
+
+/** Alone if it can be, else beside another server of this machine that does not mind: it may serve another interface. If it serves this one, it is heard. */
+async function aloneOrBeside(address: string, port: number): Promise<Socket> {
+  try {
+    return await bound(address, port, false);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    return bound(address, port, true);
+  }
+}
+
+/** Where broadcasts come in. Bound to that address only, it does not meet the socket for our own; systems that refuse it get one for all. */
+async function broadcastSocket(port: number): Promise<Socket> {
+  try {
+    return await aloneOrBeside(everybody, port);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EADDRNOTAVAIL' && code !== 'EINVAL') throw error;
+    return bound('0.0.0.0', port, true);
+  }
+}
+
+/** Answers one device on one interface. Four sockets: our own address and everybody's, the server's port and the client's. */
+export class UdpResponder {
+  readonly plan: DhcpPlan;
+  readonly #options: DhcpOptions;
+  readonly #responder: Responder;
+  readonly #sockets: Socket[] = [];
+  #serving: Socket | undefined;
+  #asking: Socket | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #settled: () => void = () => undefined;
+
+  private constructor(options: DhcpOptions) {
+    this.#options = options;
+    this.plan = dhcpPlan(options);
+    const { bootp, dhcp, file } = options;
+    this.#responder = new Responder(
+      { bootp, dhcp, file, ...this.plan, xid: randomInt(2 ** 32) },
+      {
+        reply: (packet, to) => this.#send(this.#serving, serverPort, packet, to === 'everybody' ? everybody : addressText(to), clientPort),
+        ask: (packet) => this.#send(this.#asking, clientPort, packet, everybody, serverPort),
+        event: (event) => options.event?.(event),
+      },
+    );
+  }
+
+  /**
+   * Opens the sockets, listens for other servers, and answers from then on.
+   *
+   * @throws OwimgError `bad-value`, `bad-usage`, `cannot-listen`; `another-server` where one is heard
+   */
+  static async start(options: DhcpOptions, signal?: AbortSignal): Promise<UdpResponder> {
+    const skin = new UdpResponder(options);
+    try {
+      await skin.#open();
+      await skin.#listen(signal);
+    } catch (error) {
+      skin.stop();
+      throw error;
+    }
+    return skin;
+  }
+
+  /** `silent`: another server was heard, and nobody is answered any more. */
+  get state(): 'new' | 'listening' | 'answering' | 'silent' {
+    return this.#responder.state;
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    for (const socket of this.#sockets.splice(0)) socket.close();
+    this.#serving = undefined;
+    this.#asking = undefined;
+    this.#settled();
+  }
+
+  async #open(): Promise<void> {
+    const own = addressText(this.plan.server);
+    const open = async (address: string, port: number, make: () => Promise<Socket>): Promise<Socket> => {
+      const socket = await make().catch((error: unknown) => {
+        throw cannotListen(address, port, error);
+      });
+      this.#sockets.push(socket);
+      socket.on('message', (bytes, from) => {
+        this.#options.trace?.('received', bytes, `${from.address}:${from.port}`, `${address}:${port}`);
+        this.#responder.receive(bytes, from.address);
+        this.#advance();
+      });
+      socket.on('error', (error) => this.#problem(error));
+      return socket;
+    };
+    this.#serving = await open(own, serverPort, () => aloneOrBeside(own, serverPort));
+    await open(everybody, serverPort, () => broadcastSocket(serverPort));
+    this.#asking = await open(own, clientPort, () => aloneOrBeside(own, clientPort));
+    await open(everybody, clientPort, () => broadcastSocket(clientPort));
+  }
+
+  async #listen(signal: AbortSignal | undefined): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#settled = resolve;
+      signal?.addEventListener('abort', () => resolve(), { once: true });
+      if (signal?.aborted === true) resolve();
+      this.#responder.start(now());
+      this.#advance();
+    });
+    const other = this.#responder.otherServer;
+    if (other !== undefined)
+      throw new OwimgError('another-server', `Not giving addresses on ${this.#options.interfaceName}: another DHCP server is there, ${other}`);
+  }
+
+  /** Sets the timer, and ends the wait of `start`. */
+  #advance(): void {
+    clearTimeout(this.#timer);
+    const { deadline } = this.#responder;
+    if (this.#responder.state === 'listening')
+      this.#timer = setTimeout(
+        () => {
+          this.#responder.tick(now());
+          this.#advance();
+        },
+        Math.max(1, Math.ceil(deadline - now())),
+      );
+    else this.#settled();
+  }
+
+  #send(socket: Socket | undefined, port: number, packet: Uint8Array, address: string, to: number): void {
+    this.#options.trace?.('sent', packet, `${address}:${to}`, `${addressText(this.plan.server)}:${port}`);
+    socket?.send(packet, to, address, (error) => {
+      if (error !== null) this.#problem(error);
+    });
+  }
+
+  #problem(error: Error): void {
+    this.#options.event?.({ event: 'dhcp-send-problem', code: (error as NodeJS.ErrnoException).code ?? error.message });
+  }
+}
