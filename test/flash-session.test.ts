@@ -45,10 +45,15 @@ interface Flashed {
 async function flash(
   path: string,
   flags: FlashFlags,
-  { host = loopbackHost(), around = {}, console = {} }: { host?: Host; around?: Partial<Surroundings>; console?: Partial<Console> } = {},
+  {
+    host = loopbackHost(),
+    around = {},
+    console = {},
+    quietFor,
+  }: { host?: Host; around?: Partial<Surroundings>; console?: Partial<Console>; quietFor?: number } = {},
 ): Promise<Flashed> {
   const { io, ran } = consoleOf(console);
-  const status = await runFlash(path, flags, io, { host, around: emptySurroundings(around) });
+  const status = await runFlash(path, flags, io, { host, around: emptySurroundings(around), quietFor });
   return { status, ...ran };
 }
 
@@ -141,6 +146,18 @@ describe('sending to a loader', () => {
     const { status, err } = await flash(wndr, push(await freePort(), { wait: '0.6' }));
     expect(status).toBe(4);
     expect(err).toContain('No answer from 127.0.0.1');
+  });
+
+  test.each([
+    ['no ping either: cable, address, boot loader', undefined, 'not even a ping to 127.0.0.1'],
+    ['TTL 64: the system runs already', { ttl: 64 }, 'a running system, not the boot loader'],
+    ['TTL 100: the loader is there, and wants another name or a longer hold', { ttl: 100 }, 'with TTL 100, as boot loaders do'],
+  ] as const)('what a ping tells while nobody takes the file: %s', async (_, answer, words) => {
+    const { status, err } = await flash(wndr, push(await freePort(), { wait: '0.5' }), { around: { ping: async () => answer }, quietFor: 200 });
+    expect(status).toBe(4);
+    // While it waits, and in the end.
+    expect(err.match(new RegExp(words, 'g'))?.length).toBeGreaterThanOrEqual(2);
+    expect(err).toContain('owimg goes on.');
   });
 
   test('EcoNet ends with an error behind the last block although it took the file: sent', async () => {

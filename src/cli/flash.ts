@@ -59,6 +59,8 @@ export interface FlashFlags {
 export interface World {
   readonly host: Host;
   readonly around: Surroundings;
+  /** Milliseconds until there is advice for who waits in vain. */
+  readonly quietFor?: number | undefined;
 }
 
 /** Accepts that the way is a guess. */
@@ -282,7 +284,7 @@ class Talk {
         this.heard = true;
         return `The boot loader has answered (${peerText(event.from)}). Let the button go; leave the power on.`;
       case 'put-off':
-        return `${event.from.address} says ${event.text}: the firmware has booted, and this is its own TFTP server. Switch the device off and on; owimg asks on.`;
+        return `${event.from.address} says ${event.text}: the firmware has booted, and this is its own TFTP server. Switch the device off and on;`;
       case 'send-problem':
         return `The system cannot send yet (${event.code}); trying on.`;
       case 'listening':
@@ -316,17 +318,17 @@ class Talk {
 /** What to say while nobody answers: what a ping tells. */
 async function silenceAdvice({ part, router, host }: Plan, around: Surroundings): Promise<string> {
   if (part === 'server') {
-    return `Nobody has asked yet. Is the cable in the right port, is this computer ${host?.value ?? 'at the address that the loader asks'}, does a firewall let UDP port 69 in? owimg doctor looks. Many loaders ask only while a button is held at power-on.`;
+    return `Nobody has asked so far. Is the cable in the right port, is this computer ${host?.value ?? 'at the address that the loader asks'}, does a firewall let UDP port 69 in? owimg doctor looks. Many loaders ask only while a button is held at power-on.`;
   }
   const answer = router === undefined ? undefined : await around.ping(router.value);
   const address = router?.value ?? 'the device';
   if (answer === undefined) {
-    return `Nobody has answered yet, not even a ping to ${address}. Is the cable in a LAN port, is the address right, is the device in its boot loader? Some loaders answer no ping at all. owimg asks on.`;
+    return `Nobody has answered so far, not even a ping to ${address}. Is the cable in a LAN port, is the address right, is the device in its boot loader? Some loaders answer no ping at all.`;
   }
   if (answer.ttl !== undefined && answer.ttl <= 64) {
-    return `${address} answers a ping with TTL ${answer.ttl}: that is a running system, not the boot loader. Its moment is over; switch the device off and on. owimg asks on.`;
+    return `${address} answers a ping with TTL ${answer.ttl}: that is a running system, not the boot loader. Its moment is over; switch the device off and on.`;
   }
-  return `${address} answers a ping${answer.ttl === undefined ? '' : ` with TTL ${answer.ttl}, as boot loaders do`}, but takes no file. It may want another name (--name), or a button held for longer; a firewall may throw its answers away. owimg asks on.`;
+  return `${address} answers a ping${answer.ttl === undefined ? '' : ` with TTL ${answer.ttl}, as boot loaders do`}, but takes no file. It may want another name (--name), or a button held for longer; a firewall may throw its answers away.`;
 }
 
 async function carryOut(
@@ -349,8 +351,8 @@ async function carryOut(
     progress: io.interactive ? talk.progress : undefined,
   };
   const quiet = setInterval(() => {
-    if (!talk.heard) void silenceAdvice(plan, world.around).then((text) => (talk.heard || signal.aborted ? undefined : talk.say(text)));
-  }, quietFor);
+    if (!talk.heard) void silenceAdvice(plan, world.around).then((text) => (talk.heard || signal.aborted ? undefined : talk.say(`${text} owimg goes on.`)));
+  }, world.quietFor ?? quietFor);
   try {
     if (plan.part === 'server') return await serveFile(job);
     talk.say(`Asking ${plan.router?.value ?? ''} to take ${plan.name?.value ?? ''}. Now do what the plan says; Ctrl-C ends it.`);
@@ -363,11 +365,15 @@ async function carryOut(
   }
 }
 
-async function transferError(sent: Extract<Sent, { sent: 'failed' }>): Promise<OwimgError> {
+async function transferError(sent: Extract<Sent, { sent: 'failed' }>, plan: Plan, around: Surroundings): Promise<OwimgError> {
   const meaning = sent.said === undefined ? undefined : await meaningOf(sent.said);
-  const code = sent.began ? 'transfer-failed' : 'cannot-reach';
-  const hint = meaning ?? (sent.began ? 'What the device has so far it mostly throws away. Leave it for a minute, then begin anew.' : errorKinds[code].hint);
-  return new OwimgError(code, sent.message, hint);
+  if (sent.began)
+    return new OwimgError(
+      'transfer-failed',
+      sent.message,
+      meaning ?? 'What the device has so far it mostly throws away. Leave it for a minute, then begin anew.',
+    );
+  return new OwimgError('cannot-reach', sent.message, meaning ?? (await silenceAdvice(plan, around)));
 }
 
 /** What comes behind the transfer. @returns `undefined`: sent, and nobody asked for more. */
@@ -435,7 +441,7 @@ async function transferAndWatch(proved: Proved, flags: FlashFlags, world: World,
         );
         return 130;
       }
-      if (sent.sent === 'failed') throw await transferError(sent);
+      if (sent.sent === 'failed') throw await transferError(sent, proved.plan, world.around);
       talk.tell({ event: 'sent', ...sent, sha256: proved.plan.file.sha256 });
       talk.say(sentText(sent));
       talk.say(patienceText(proved.plan));
