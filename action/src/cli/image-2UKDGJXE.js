@@ -1,2 +1,0 @@
-import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);
-import{auditImage,listRecord,unreadRecord}from"./chunk-YM6K5HHO.js";import"./chunk-LMTNAH6R.js";import"./chunk-XECZ6RVS.js";import"./chunk-55RYFHEQ.js";import"./chunk-3K5ZJIUD.js";import"./chunk-R355YUGR.js";import"./chunk-BKIAGDTV.js";import"./chunk-2VIRNXAP.js";import"./chunk-UTVZB7ZV.js";import"./chunk-WCOO4TGF.js";import"./chunk-UHJXLB2E.js";import"./chunk-S4LGWN6B.js";import"./chunk-C4SNI4ID.js";export{auditImage,listRecord,unreadRecord};
