@@ -5,6 +5,7 @@ import { loadDeviceFacts } from '../src/devices/load.ts';
 import { requireDevice } from '../src/devices/lookup.ts';
 import { addressBeside, sameNetwork } from '../src/flash/addresses.ts';
 import { gateOf, makePlan, type Plan, type PlanOptions, timeText, verdictByPlan } from '../src/flash/plan.ts';
+import { bootpCommand } from '../src/report/flash-text.ts';
 import type { Outcome, Verdict } from '../src/routes/verdict.ts';
 
 const facts = await loadDeviceFacts();
@@ -110,6 +111,14 @@ test('makePlan() for MikroTik: BOOTP, which is no guess', () => {
   const made = plan('mikrotik_rb5009upr', 'initramfs');
   expect(values(made)).toMatchObject({ part: 'bootp', partFrom: 'record', trigger: 'hold reset button while powering on' });
   expect(made.guesses).toEqual([]);
+});
+
+test('bootpCommand() offers DHCP too, but not to MikroTik, whose loader goes round in circles then', () => {
+  expect(bootpCommand(plan('mikrotik_rb5009upr', 'initramfs', { interface: 'eth1' }))).toBe('sudo owimg serve openwrt.bin --bootp --any-name --interface eth1');
+  const [other] = facts.devices.filter(
+    ({ profile, recovery }) => !profile.startsWith('mikrotik') && recovery.every(({ mode }) => mode === 'bootp') && recovery.length > 0,
+  );
+  expect(bootpCommand(plan(other?.profile ?? ''))).toContain('--bootp --dhcp --any-name --interface CARD');
 });
 
 describe('makePlan() without a record', () => {

@@ -184,7 +184,11 @@ async function obstacle({ plan }: Proved, ready: Preflight, accepted: ReadonlySe
   }
   if (part === 'bootp') {
     const { bootpCommand } = await import('../report/flash-text.ts');
-    return new OwimgError('bad-usage', `The boot loader of ${device.title} asks for an address first, by BOOTP`, `The image fits. Type: ${bootpCommand(plan)}`);
+    return new OwimgError(
+      'bad-usage',
+      `The boot loader of ${device.title} asks for an address first, by BOOTP or DHCP`,
+      `The image fits. Type: ${bootpCommand(plan)}`,
+    );
   }
   if (missing.length > 0) {
     return new OwimgError(

@@ -10,7 +10,7 @@ import { harmless } from './words.ts';
 const partWords: Readonly<Record<Part, string>> = {
   client: 'The device waits for the file: owimg sends it, again and again, until the boot loader takes it.',
   server: 'The device fetches the file: owimg is the TFTP server, and waits until the boot loader asks.',
-  bootp: 'The device asks for an address first (BOOTP), and then fetches the file.',
+  bootp: 'The device asks for an address first (BOOTP or DHCP), and then fetches the file.',
   none: 'How the boot loader takes a file over the network is not known.',
 };
 
@@ -48,8 +48,10 @@ export function patienceText({ ramOnly, seconds }: Plan): string {
 }
 
 /** What to type for a loader that asks for an address first. */
-export function bootpCommand({ file, interface: card }: Plan): string {
-  return `sudo owimg serve ${/^[\w./-]+$/.test(file.path) ? file.path : JSON.stringify(file.path)} --bootp --any-name --interface ${card ?? 'CARD'}`;
+export function bootpCommand({ device, file, interface: card }: Plan): string {
+  // RouterBOOT comes first by BOOTP, and its newer versions go round in circles where DHCP is answered too.
+  const ask = device.profile.startsWith('mikrotik_') ? '--bootp' : '--bootp --dhcp';
+  return `sudo owimg serve ${/^[\w./-]+$/.test(file.path) ? file.path : JSON.stringify(file.path)} ${ask} --any-name --interface ${card ?? 'CARD'}`;
 }
 
 /** What the hands have to do. */
