@@ -43,12 +43,19 @@ async function server(bytes: Uint8Array, name = 'fw.bin'): Promise<string> {
 async function peer(answer: (bytes: Uint8Array, say: (bytes: Uint8Array) => void) => void): Promise<{ port: string; heard: Uint8Array[] }> {
   const socket: Socket = createSocket('udp4');
   const heard: Uint8Array[] = [];
+  let open = true;
   socket.on('message', (bytes, from) => {
     heard.push(bytes);
-    answer(bytes, (reply) => socket.send(reply, from.port, from.address));
+    // An answer that a test gives late may come when the socket is closed.
+    answer(bytes, (reply) => {
+      if (open) socket.send(reply, from.port, from.address);
+    });
   });
   await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
-  closing.push(() => socket.close());
+  closing.push(() => {
+    open = false;
+    socket.close();
+  });
   return { port: String(socket.address().port), heard };
 }
 
