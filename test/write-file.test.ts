@@ -1,12 +1,13 @@
 /** Results on disk: whole or not there. */
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { OwimgError } from '../src/core/errors.ts';
-import { requireWritable, writeFile } from '../src/io/write-file.ts';
+import { GrowingFile, requireWritable, writeFile } from '../src/io/write-file.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -90,4 +91,52 @@ test('an interrupt while a file is written leaves the old one, no temporary one,
   expect(status).toBe(130);
   expect(readdirSync(folder)).toEqual(['out.bin']);
   expect(readFileSync(path, 'utf8')).toBe('mine');
+});
+
+describe('requireWritable()', () => {
+  test('does not put a file in the place of a device', async () => {
+    await expect(requireWritable('/dev/null', true)).rejects.toThrow('it is no regular file');
+  });
+});
+
+describe('GrowingFile', () => {
+  const parts = [1, 0, 512, 32 * 1024, 32 * 1024 - 1, 2, 100_000].map((length, index) => new Uint8Array(length).fill(index + 1));
+  const whole = Buffer.concat(parts);
+
+  test('has its name and all its bytes once it is kept, and nothing before', async () => {
+    const path = join(folder, 'out.bin');
+    const file = new GrowingFile(path);
+    for (const part of parts) file.add(part);
+    expect(readdirSync(folder)).not.toContain('out.bin');
+    expect(await file.keep(false)).toBe(createHash('sha256').update(whole).digest('hex'));
+    expect(file.length).toBe(whole.length);
+    expect(readFileSync(path).equals(whole)).toBe(true);
+    expect(readdirSync(folder)).toEqual(['out.bin']);
+  });
+
+  test('leaves nothing behind when it is discarded', () => {
+    const file = new GrowingFile(join(folder, 'out.bin'));
+    for (const part of parts) file.add(part);
+    file.discard();
+    expect(readdirSync(folder)).toEqual([]);
+    expect(() => file.add(new Uint8Array(100_000))).toThrow();
+  });
+
+  test('keeps what is there already, unless forced', async () => {
+    const path = join(folder, 'out.bin');
+    const file = new GrowingFile(path);
+    file.add(bytes);
+    writeFileSync(path, 'mine');
+    await expect(file.keep(false)).rejects.toThrow('it exists, and is kept');
+    expect(readFileSync(path, 'utf8')).toBe('mine');
+    expect(readdirSync(folder)).toEqual(['out.bin']);
+    const other = new GrowingFile(path);
+    other.add(bytes);
+    await other.keep(true);
+    expect(readFileSync(path)).toEqual(Buffer.from(bytes));
+  });
+
+  test('says at once that it cannot be written', () => {
+    expect(() => new GrowingFile(join(folder, 'no', 'out.bin'))).toThrow('its folder does not exist');
+  });
 });

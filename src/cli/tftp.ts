@@ -7,7 +7,7 @@ import { byteCount } from '../core/hex.ts';
 import { defaultLimits } from '../core/limits.ts';
 import { readFile } from '../io/read-file.ts';
 import { changeOf } from '../io/unchanged.ts';
-import { requireWritable, writeFile } from '../io/write-file.ts';
+import { GrowingFile, requireWritable } from '../io/write-file.ts';
 import { schemaVersion } from '../report/json.ts';
 import { harmless } from '../report/words.ts';
 import { type ClientEvent, type ClientJob, type ClientTransfer, failureCodes, type Outcome, peerText } from '../tftp/client.ts';
@@ -47,51 +47,14 @@ interface TftpFlags extends AddressFlags {
 /** A name that RFC 2348 servers without the option of their own take in one packet of 1500 bytes, also behind a tunnel. */
 const getBlockSize = 1428;
 
-const chunkLength = 1024 * 1024;
-
-/** Keeps what arrives in large pieces: a packet's own memory would be many times its bytes. */
-class Collector {
-  readonly chunks: Uint8Array[] = [];
-  readonly #text: FromNetascii | undefined;
-  #current = new Uint8Array(0);
-  #used = 0;
-  #length = 0;
-
-  constructor(netascii: boolean) {
-    this.#text = netascii ? new FromNetascii() : undefined;
-  }
-
-  readonly add = (data: Uint8Array): void => this.#keep(this.#text === undefined ? data : this.#text.add(data));
-
-  /** All of it, in order. */
-  finish(): { readonly chunks: readonly Uint8Array[]; readonly length: number; readonly sha256: string } {
-    if (this.#text !== undefined) this.#keep(this.#text.end());
-    this.chunks.push(this.#current.subarray(0, this.#used));
-    this.#used = 0;
-    this.#current = new Uint8Array(0);
-    const hash = createHash('sha256');
-    for (const chunk of this.chunks) hash.update(chunk);
-    return { chunks: this.chunks, length: this.#length, sha256: hash.digest('hex') };
-  }
-
-  #keep(data: Uint8Array): void {
-    this.#length += data.length;
-    if (this.#length > defaultLimits.fileLength) {
-      throw new OwimgError('file-too-large', `Cannot keep more than ${byteCount(defaultLimits.fileLength)}`);
-    }
-    let rest = data;
-    while (rest.length > 0) {
-      if (this.#used === this.#current.length) {
-        if (this.#used > 0) this.chunks.push(this.#current);
-        this.#current = new Uint8Array(chunkLength);
-        this.#used = 0;
-      }
-      const part = rest.subarray(0, this.#current.length - this.#used);
-      this.#current.set(part, this.#used);
-      this.#used += part.length;
-      rest = rest.subarray(part.length);
-    }
-  }
+/** Puts what arrives into a file, up to the longest that owimg reads. */
+function keeper(file: GrowingFile, netascii: boolean): { readonly add: (data: Uint8Array) => void; readonly end: () => void } {
+  const text = netascii ? new FromNetascii() : undefined;
+  const add = (data: Uint8Array): void => {
+    file.add(data);
+    if (file.length > defaultLimits.fileLength) throw new OwimgError('file-too-large', `Cannot keep more than ${byteCount(defaultLimits.fileLength)}`);
+  };
+  return text === undefined ? { add, end: () => undefined } : { add: (data) => add(text.add(data)), end: () => add(text.end()) };
 }
 
 /** What was said of a transfer while it ran, for people. */
@@ -294,7 +257,16 @@ async function runGet(host: string, name: string, flags: TftpFlags, io: Console)
   const output = flags.output ?? basename(name.replaceAll('\\', '/'));
   if (output === '' || output === '.' || output === '..') throw new OwimgError('bad-usage', `Cannot make a file name of "${name}"`, 'Give one with -o.');
   await requireWritable(output, flags.force === true);
-  const collector = new Collector(flags.netascii === true);
+  const file = new GrowingFile(output);
+  try {
+    return await getInto(file, output, prepared, name, flags, io);
+  } finally {
+    file.discard();
+  }
+}
+
+async function getInto(file: GrowingFile, output: string, prepared: Prepared, name: string, flags: TftpFlags, io: Console): Promise<number> {
+  const { add, end } = keeper(file, flags.netascii === true);
   const { address, port, pace, askFor, mode, rollover } = prepared;
   const begin = performance.now();
   const job = (fits: (blockSize: number) => number): ClientJob => ({
@@ -306,13 +278,14 @@ async function runGet(host: string, name: string, flags: TftpFlags, io: Console)
     pace,
     askFor,
     rollover,
-    deliver: collector.add,
+    deliver: add,
   });
   const outcome = await transfer(prepared, job, flags, new Lines(io, flags, name), io);
   const took = performance.now() - begin;
   if (outcome.outcome === 'failed') return finish(outcome, flags, io, { name, milliseconds: Math.round(took) }, '');
-  const { chunks, length, sha256 } = collector.finish();
-  await writeFile(output, chunks, flags.force === true);
+  end();
+  const { length } = file;
+  const sha256 = await file.keep(flags.force === true);
   const facts = { name, milliseconds: Math.round(took), file: { path: output, size: length, sha256 } };
   return finish(outcome, flags, io, facts, `${output}: ${speedText(length, took)}, sha256 ${sha256}`);
 }

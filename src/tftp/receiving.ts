@@ -14,6 +14,8 @@ export class Receiving {
   readonly #deliver: (data: Uint8Array) => void;
   readonly #emit: (packet: Uint8Array) => void;
   readonly #waiting: Waiting;
+  /** Blocks of this window that came in order; kept as soon as it is over. */
+  readonly #taken: Uint8Array[] = [];
   /** Blocks of this window that came before their turn. */
   readonly #early = new Map<number, Uint8Array>();
   #rollover: 0 | 1;
@@ -114,7 +116,7 @@ export class Receiving {
     this.#waiting.progress(now);
     this.#askAgain = Number.POSITIVE_INFINITY;
     for (let next: Uint8Array | undefined = data; next !== undefined; ) {
-      this.#deliver(next);
+      this.#taken.push(next);
       this.bytes += next.length;
       this.#expected += 1;
       if (next.length < this.#terms.blockSize) {
@@ -125,15 +127,24 @@ export class Receiving {
       next = this.#early.get(this.#expected);
       this.#early.delete(this.#expected);
     }
-    if (this.#expected - 1 - this.#acknowledged >= this.#terms.windowSize) this.#acknowledge();
-    else if (this.#early.size > 0) this.#askFor(now + gapWait, now);
+    if (this.#expected - 1 - this.#acknowledged >= this.#terms.windowSize) {
+      // The other side goes on while these blocks are kept; only of the last one it has to be sure.
+      this.#acknowledge();
+      this.#keep();
+    } else if (this.#early.size > 0) this.#askFor(now + gapWait, now);
   }
 
   #finish(): void {
     this.#early.clear();
+    this.#keep();
     this.#acknowledge();
     const { transferSize } = this.#terms;
     this.state = transferSize !== undefined && transferSize !== this.bytes ? 'other-size' : 'complete';
+  }
+
+  #keep(): void {
+    for (const block of this.#taken) this.#deliver(block);
+    this.#taken.length = 0;
   }
 
   #acknowledge(): void {
