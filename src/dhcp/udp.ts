@@ -381,7 +381,8 @@ const alone = (address: string, port: number): Promise<Socket> => bound(address,
  * @throws OwimgError `cannot-listen` where the interface has no address; the system's own error (`code`) where the client's port cannot be opened, or nothing be sent
  */
 export async function otherDhcpServers(interfaceName: string): Promise<readonly HeardServer[]> {
-  const own = interfaceAddress(interfaceName, undefined);
+  const own = networkInterfaces()[interfaceName]?.find(({ family }) => family === 'IPv4');
+  if (own === undefined) throw new OwimgError('cannot-listen', `Cannot ask for DHCP servers on "${interfaceName}": it has no IPv4 address`);
   const xid = randomInt(2 ** 32);
   const question = discoverBytes(fromHex(own.mac.replaceAll(':', '')), xid);
   const sockets: Socket[] = [];

@@ -518,15 +518,16 @@ function neighbourCheck(platform: Platform, card: HostInterface | undefined, { p
 export async function preflight(need: Need, host: Host): Promise<Preflight> {
   const all = await host.interfaces();
   const card = chooseInterface(need, all);
-  // Others take seconds to answer.
-  const [others, port, firewall] = await Promise.all([askOthers(host, card, need, all), portCheck(host, need), firewallCheck(host, card, need)]);
+  // One after the other: to ask takes ports too.
+  const port = await portCheck(host, need);
+  const others = await askOthers(host, card, need, all);
   const checks = [
     linkCheck(card, need, all),
     await addressCheck(host, card, need, all, others?.taken),
     port,
     backCheck(host.platform, card, need, all),
     managerCheck(host.platform, card),
-    firewall,
+    await firewallCheck(host, card, need),
     routerCheck(card),
     ...(await otherChecks(host, card, need, others, all)),
     rolloverCheck(need),
