@@ -22,10 +22,11 @@ async function checkOf(
 const typed = (check: HostCheck | undefined): readonly string[] => check?.commands.map(({ type }) => type) ?? [];
 
 test('preflight() of a computer that is ready finds nothing but good', async () => {
-  const ready = await preflight(serve, fakeHost({ cards: [inNetwork('192.168.0.66')] }));
+  const neighbours = async () => [{ address: '192.168.0.5', mac: '02:00:00:00:00:05' }];
+  const ready = await preflight(serve, fakeHost({ cards: [inNetwork('192.168.0.66')], neighbours }));
   expect(ready.interface).toBe('eth0');
   expect(ready.checks.map(({ state }) => state)).toEqual(ready.checks.map(() => 'good'));
-  expect(ready.checks.map(({ code }) => code)).toEqual(['host-link', 'host-address', 'host-port', 'host-firewall']);
+  expect(ready.checks.map(({ code }) => code)).toEqual(['host-link', 'host-address', 'host-port', 'host-firewall', 'host-server', 'host-tftp']);
 });
 
 describe('the address', () => {
@@ -195,12 +196,177 @@ describe('what may interfere', () => {
   });
 
   test('a DHCP server on this computer', async () => {
-    expect((await checkOf('host-server', serve, { isTaken: async (port) => port === 67 }))?.says).toContain('DHCP');
+    const check = await checkOf('host-server', serve, { isTaken: async (port) => port === 67 });
+    expect(check?.says).toContain('A DHCP server runs on this computer');
+    expect(check?.state).toBe('note');
   });
 
   test('a file of more than 65,535 blocks', async () => {
     expect((await checkOf('host-rollover', { ...push, rollsOver: true }, {}))?.state).toBe('note');
     expect(await checkOf('host-rollover', { ...push, rollsOver: false }, {})).toBeUndefined();
+  });
+});
+
+describe('another DHCP server on the cable', () => {
+  const cards = [inNetwork('192.168.0.66')];
+  const answering = (...servers: string[]): Partial<Host> => ({
+    dhcpServers: async () => ({ servers: servers.map((address) => ({ address, nextServer: undefined })), waited: 3500, thrownAway: false }),
+  });
+  const states = async (need: Need, host: Partial<Host>, all = cards): Promise<readonly (readonly [HostCheck['state'], string])[]> =>
+    (await preflight(need, fakeHost({ cards: all, ...host }))).checks.filter(({ code }) => code === 'host-server').map(({ state, says }) => [state, says]);
+
+  test('that answers is named: a note to who serves or sends, a problem to who gives addresses', async () => {
+    const host = answering('192.168.0.1', '192.168.0.2');
+    for (const need of [serve, push, { port: 69, interface: 'eth0' }]) expect((await checkOf('host-server', need, { cards, ...host }))?.state).toBe('note');
+    const check = await checkOf('host-server', { ...serve, part: 'bootp' }, { cards, ...host });
+    expect(check?.state).toBe('problem');
+    expect(check?.says).toContain('192.168.0.1, 192.168.0.2');
+    expect(check?.says).toContain('gives no addresses beside it');
+  });
+
+  test('that is one of this computer is told so, once, with how to see which', async () => {
+    const host = { ...answering('192.168.0.66'), isTaken: async () => true };
+    expect(await states(serve, host)).toEqual([['note', expect.stringContaining('A DHCP server of this computer answers on eth0')]]);
+    expect(typed(await checkOf('host-server', serve, { cards, ...host }))).toEqual(['sudo ss -lunp sport = :67']);
+  });
+
+  test('that nobody heard: good, with how long was listened', async () => {
+    expect(await states(serve, {})).toEqual([['good', 'No DHCP server was heard on eth0 within 3.5 s.']]);
+  });
+
+  test.each<[string, Partial<Host>, string]>([
+    [
+      'the system threw a packet of another network away',
+      { dhcpServers: async () => ({ servers: [], waited: 3500, thrownAway: true }) },
+      'may have been an answer',
+    ],
+    ['a firewall is on', { firewall: async () => 'firewalld' }, 'firewalld may have thrown'],
+    ['Windows has one of its own', { platform: 'windows' }, 'Windows Defender may have thrown'],
+    ['only the administrator may open the port', { dhcpServers: async () => 'EACCES' }, 'not asked: that needs UDP port 68'],
+    ['a DHCP client has the port', { dhcpServers: async () => 'EADDRINUSE' }, 'not asked: a DHCP client'],
+    ['nothing could be sent', { dhcpServers: async () => 'other' }, 'not asked: the system did not let it'],
+  ])('is not called absent where %s', async (_, host, says) => {
+    expect(await states(serve, host)).toEqual([['note', expect.stringContaining(says)]]);
+  });
+
+  test('that has its port here is told of, also where the cable was not asked', async () => {
+    const heard = await states(serve, { isTaken: async () => true, dhcpServers: async () => 'EADDRINUSE' });
+    expect(heard.map(([state]) => state)).toEqual(['note', 'note']);
+  });
+
+  test.each([
+    ['linux', 'sudo owimg doctor --interface eth0'],
+    ['macos', 'sudo owimg doctor --interface eth0'],
+    ['windows', 'owimg doctor --interface "eth0"'],
+  ] as const)('can be asked for by the administrator: the command on %s', async (platform, command) => {
+    expect(typed(await checkOf('host-server', serve, { cards, platform, dhcpServers: async () => 'EACCES' }))).toEqual([command]);
+  });
+
+  test.each<[string, HostInterface[], string]>([
+    ['has no link', [inNetwork('192.168.0.66', { link: 'no-cable' })], 'eth0 has no link now'],
+    ['has no address', [wired()], 'eth0 has no address now'],
+    ['is not known', [wired(), wired({ name: 'eth1' })], 'which network card leads to the device is not known'],
+  ])('is not asked for where the card %s, and it says so', async (_, all, says) => {
+    const ask = async () => {
+      throw new Error('asked');
+    };
+    const host = { dhcpServers: ask, tftpServers: ask };
+    expect(await states({ port: 69 }, host, all)).toEqual([
+      ['note', `Whether another DHCP or TFTP server is ${all.length === 1 ? 'on eth0' : 'on the cable'} was not asked: ${says}.`],
+    ]);
+  });
+
+  test('is not asked for on the loopback, nor on a card that is not there', async () => {
+    const ask = async () => {
+      throw new Error('asked');
+    };
+    const host = { dhcpServers: ask, tftpServers: ask };
+    expect(await states({ port: 69, interface: 'lo' }, host, [inNetwork('127.0.0.1', { name: 'lo', loopback: true })])).toEqual([]);
+    expect(await states({ port: 69, interface: 'eth9' }, host)).toEqual([]);
+  });
+});
+
+describe('another TFTP server on the cable', () => {
+  const neighbour = (address: string) => ({ address, mac: '02:00:00:00:00:05' });
+  /** Whom it asked, and what it says then. */
+  async function ask(
+    need: Need,
+    host: Partial<Host> & { readonly cards?: readonly HostInterface[] },
+  ): Promise<{ asked: readonly string[]; check: HostCheck | undefined }> {
+    let asked: readonly string[] = [];
+    const tftpServers: Host['tftpServers'] = async (addresses) => {
+      asked = addresses;
+      return host.tftpServers?.(addresses) ?? [];
+    };
+    const check = await checkOf('host-tftp', need, { cards: [inNetwork('192.168.1.5')], ...host, tftpServers });
+    return { asked, check };
+  }
+
+  test('is asked for: the gateway, who gives addresses, where that one sends devices, and who is known', async () => {
+    const { asked, check } = await ask(
+      { port: 69 },
+      {
+        cards: [inNetwork('192.168.1.5', { gateway: '192.168.1.1' })],
+        dhcpServers: async () => ({ servers: [{ address: '192.168.1.2', nextServer: '192.168.1.3' }], waited: 3500, thrownAway: false }),
+        neighbours: async () => [neighbour('192.168.1.1'), neighbour('192.168.1.4')],
+      },
+    );
+    expect(asked).toEqual(['192.168.1.1', '192.168.1.2', '192.168.1.3', '192.168.1.4']);
+    expect(check).toMatchObject({ state: 'good', says: expect.stringContaining('Asked 4 machines') });
+  });
+
+  test('the loader itself is never asked, nor this computer, nor who is in another network', async () => {
+    const neighbours = async () => ['192.168.1.1', '192.168.1.5', '10.0.0.1', '192.168.1.9'].map(neighbour);
+    for (const part of ['client', 'server', 'bootp'] as const) expect((await ask({ ...push, part }, { neighbours })).asked).toEqual(['192.168.1.9']);
+  });
+
+  test('at most 16 are asked', async () => {
+    const neighbours = async () => Array.from({ length: 40 }, (_, index) => neighbour(`192.168.1.${100 + index}`));
+    const { asked, check } = await ask(push, { neighbours });
+    expect(asked).toHaveLength(16);
+    expect(check?.says).toContain('192.168.1.102 and 13 more');
+  });
+
+  test('that answers is named', async () => {
+    const { check } = await ask(push, { neighbours: async () => [neighbour('192.168.1.9')], tftpServers: async () => ['192.168.1.9'] });
+    expect(check).toMatchObject({ state: 'note', says: expect.stringContaining('Another TFTP server answers on eth0: 192.168.1.9.') });
+  });
+
+  test.each<[string, Partial<Host>, string]>([
+    ['nobody is known', {}, 'not asked: this computer knows no other machine there'],
+    ['the system does not tell whom it knows', { neighbours: async () => undefined }, 'not asked: this system does not tell'],
+    ['a firewall is on', { neighbours: async () => [neighbour('192.168.1.9')], firewall: async () => 'ufw' }, 'ufw may have thrown'],
+  ])('is not called absent where %s', async (_, host, says) => {
+    expect((await ask(push, host)).check).toMatchObject({ state: 'note', says: expect.stringContaining(says) });
+  });
+
+  describe('with the address that this computer must have', () => {
+    const need: Need = { part: 'server', host: '192.168.1.66', port: 69 };
+    const mayBind: Host['mayBind'] = async (_, address) => (address === undefined ? 'yes' : 'EADDRNOTAVAIL');
+
+    test('is a problem, and this computer is not told to take the address', async () => {
+      const host: Partial<Host> = { mayBind, neighbours: async () => [neighbour('192.168.1.66')], tftpServers: async () => ['192.168.1.66'] };
+      const { asked, check } = await ask(need, host);
+      expect(asked).toEqual(['192.168.1.66']);
+      expect(check).toMatchObject({ state: 'problem', says: expect.stringContaining('192.168.1.66, which the loader asks, is another machine on eth0') });
+      const address = await checkOf('host-address', need, { cards: [inNetwork('192.168.1.5')], ...host });
+      expect(address).toMatchObject({
+        state: 'problem',
+        says: expect.stringContaining('Another machine has it, or had it minutes ago (02:00:00:00:00:05)'),
+        commands: [],
+      });
+    });
+
+    test('nobody has it: asked, but not counted', async () => {
+      const { asked, check } = await ask(need, { mayBind });
+      expect(asked).toEqual(['192.168.1.66']);
+      expect(check?.says).toContain('was not asked');
+      expect(typed(await checkOf('host-address', need, { cards: [inNetwork('192.168.1.5')], mayBind }))).not.toEqual([]);
+    });
+
+    test('this computer has it, if only on a card without a link: nobody is asked there', async () => {
+      expect((await ask(need, {})).asked).toEqual([]);
+    });
   });
 });
 
@@ -231,6 +397,14 @@ describe('runDoctor()', () => {
     const { io, ran } = consoleOf();
     expect(await runDoctor({ json: true }, io, fakeHost({}))).toBe(0);
     expect(JSON.parse(ran.out)).toMatchObject({ schemaVersion: 1, device: null, host: { interface: 'eth0' } });
+  });
+
+  test('exits 1 where another DHCP server is there and the device has to be given an address', async () => {
+    const dhcpServers: Host['dhcpServers'] = async () => ({ servers: [{ address: '192.168.88.1', nextServer: undefined }], waited: 3500, thrownAway: false });
+    const host = fakeHost({ cards: [inNetwork('192.168.88.2')], dhcpServers });
+    expect(await runDoctor({ device: 'mikrotik_rb5009upr' }, consoleOf().io, host)).toBe(1);
+    expect(await runDoctor({}, consoleOf().io, host)).toBe(0);
+    expect(await runDoctor({ device: 'mikrotik_rb5009upr' }, consoleOf().io, fakeHost({ cards: [inNetwork('192.168.88.2')] }))).toBe(0);
   });
 
   test('names a guess as one', async () => {

@@ -1,4 +1,4 @@
-/** `owimg doctor`: whether this computer is ready to talk to a boot loader. Changes nothing. */
+/** `owimg doctor`: whether this computer is ready to talk to a boot loader. Changes nothing; others on the cable are asked what they serve. */
 import type { Command } from '@commander-js/extra-typings';
 import type { Device, Recovery } from '../devices/facts.ts';
 import type { Habit } from '../flash/habits.ts';
@@ -15,7 +15,7 @@ export interface DoctorFlags {
 
 /** What the device's loader needs, as far as it is recorded or its relatives do so. */
 function needOf(told: Recovery | Habit | undefined, card: string | undefined): Need {
-  const part = told?.mode === 'router-is-server' ? 'client' : told?.mode === 'router-is-client' ? 'server' : undefined;
+  const part = told?.mode === 'router-is-server' ? 'client' : told?.mode === 'router-is-client' ? 'server' : told?.mode === 'bootp' ? 'bootp' : undefined;
   const router = told?.routerAddress ?? (part === 'client' ? '192.168.1.1' : undefined);
   return { part, router, host: part === 'server' ? told?.hostAddress : undefined, proposed: told?.hostAddress, interface: card, port: 69 };
 }
@@ -51,11 +51,14 @@ export async function runDoctor(flags: DoctorFlags, io: Console, host: Host): Pr
 export function addDoctor(program: Command, io: Console, done: (status: number) => void): void {
   program
     .command('doctor')
-    .description('look whether this computer is ready for TFTP with a boot loader: link, address, port, firewall')
+    .description('look whether this computer is ready for TFTP with a boot loader: link, address, port, firewall, other servers')
     .option('-d, --device <name>', 'the device on the table: profile, board name or title')
     .option('--interface <name>', 'the network card that leads to the device')
     .option('--json', 'one JSON object (docs/schema/flash.schema.json)')
-    .addHelpText('after', '\nExit status: 0 ready, 1 a problem was found, 2 wrong use, 3 unknown device\n\nExample: owimg doctor --device tplink_archer-c7-v5')
+    .addHelpText(
+      'after',
+      '\nOther DHCP servers are asked for only by the administrator (sudo): it needs UDP port 68, and 4 seconds.\n\nExit status: 0 ready, 1 a problem was found, 2 wrong use, 3 unknown device\n\nExample: owimg doctor --device tplink_archer-c7-v5',
+    )
     .action(async (flags) => {
       const { systemHost } = await import('../flash/system-host.ts');
       done(await runDoctor(flags, io, systemHost()));

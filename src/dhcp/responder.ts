@@ -6,9 +6,9 @@
  * for good as soon as another server is heard.
  */
 import { addressText } from './addresses.ts';
+import { discoverBytes, isOfferFor, serverOf } from './discover.ts';
 import {
   addressOption,
-  broadcastFlag,
   hardwareAddress,
   type Message,
   messageBytes,
@@ -167,11 +167,10 @@ export class Responder {
 
   /** A reply of somebody else: to our own question, also if it comes from this machine, or to our device. */
   #hear(message: Message, from: string, own: boolean): void {
-    const forUs = message.xid === this.#rules.xid && typeOf(message) === messageTypes.offer;
+    const forUs = isOfferFor(message, this.#rules.xid);
     const forDevice = !own && this.#device !== undefined && hardwareAddress(message) === this.#device;
     if (!forUs && !forDevice) return;
-    const server = addressOption(message, optionCodes.serverId);
-    this.#fallSilent(server === undefined ? from : addressText(server));
+    this.#fallSilent(serverOf(message, from));
   }
 
   #fallSilent(address: string): void {
@@ -323,30 +322,7 @@ export class Responder {
 
   /** Our own DHCPDISCOVER. */
   #ask(): void {
-    const { ownMac, xid } = this.#rules;
-    const chaddr = new Uint8Array(16);
-    chaddr.set(ownMac.subarray(0, 6));
-    const question: Message = {
-      kind: 'request',
-      htype: 1,
-      hlen: 6,
-      hops: 0,
-      xid,
-      secs: 0,
-      flags: broadcastFlag,
-      ciaddr: 0,
-      yiaddr: 0,
-      siaddr: 0,
-      giaddr: 0,
-      chaddr,
-      sname: '',
-      file: '',
-      options: optionsOf([
-        [optionCodes.messageType, Uint8Array.of(messageTypes.discover)],
-        [optionCodes.parameterList, Uint8Array.of(optionCodes.subnetMask, optionCodes.router)],
-      ]),
-    };
-    this.#wire.ask(messageBytes(question));
+    this.#wire.ask(discoverBytes(this.#rules.ownMac, this.#rules.xid));
   }
 
   #event(event: ResponderEvent): void {

@@ -12,7 +12,8 @@ import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { OwimgError } from '../core/errors.ts';
 import { fromHex } from '../core/hex.ts';
 import { addressText, isHostBeside, macText, neighbourOf, parseAddress } from './addresses.ts';
-import { fileNameLimit } from './packets.ts';
+import { discoverBytes, isOfferFor, serverOf } from './discover.ts';
+import { fileNameLimit, parsePacket } from './packets.ts';
 import { Responder, type ResponderEvent } from './responder.ts';
 
 /** Sees every datagram; for `--trace`. Addresses with their ports. */
@@ -229,9 +230,9 @@ async function aloneOrBeside(address: string, port: number): Promise<Socket> {
 }
 
 /** Where broadcasts come in. Bound to that address only, it does not meet the socket for our own; systems that refuse it get one for all. */
-async function broadcastSocket(port: number): Promise<Socket> {
+async function broadcastSocket(port: number, open: (address: string, port: number) => Promise<Socket> = aloneOrBeside): Promise<Socket> {
   try {
-    return await aloneOrBeside(everybody, port);
+    return await open(everybody, port);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EADDRNOTAVAIL' && code !== 'EINVAL') throw error;
@@ -353,4 +354,61 @@ export class UdpResponder {
   #problem(error: Error): void {
     this.#options.event?.({ event: 'dhcp-send-problem', code: (error as NodeJS.ErrnoException).code ?? error.message });
   }
+}
+
+export interface HeardServer {
+  readonly address: string;
+  /** Where it sends devices for their file; `undefined` where it names nobody. */
+  readonly nextServer: string | undefined;
+}
+
+/** Milliseconds. Asked twice, as one of them may be lost. */
+const askAt = [0, 300];
+
+/** Milliseconds. dnsmasq, which most routers have, looks for 3 s whether an address is free before it offers it: less would mean that nobody is there. */
+export const askFor = 3500;
+
+/** Milliseconds that a second server has to be heard too. */
+const afterFirst = 300;
+
+/** Alone or not at all: beside a DHCP client of this machine it would take that one's answers. */
+const alone = (address: string, port: number): Promise<Socket> => bound(address, port, false);
+
+/**
+ * Asks on one interface which DHCP servers are there, as a client that wants an address would; no address is taken. Takes {@link askFor} milliseconds, less where one answers.
+ *
+ * @returns also one of this very machine
+ * @throws OwimgError `cannot-listen` where the interface has no address; the system's own error (`code`) where the client's port cannot be opened, or nothing be sent
+ */
+export async function otherDhcpServers(interfaceName: string): Promise<readonly HeardServer[]> {
+  const own = networkInterfaces()[interfaceName]?.find(({ family }) => family === 'IPv4');
+  if (own === undefined) throw new OwimgError('cannot-listen', `Cannot ask for DHCP servers on "${interfaceName}": it has no IPv4 address`);
+  const xid = randomInt(2 ** 32);
+  const question = discoverBytes(fromHex(own.mac.replaceAll(':', '')), xid);
+  const sockets: Socket[] = [];
+  const timers: NodeJS.Timeout[] = [];
+  const heard = new Map<string, HeardServer>();
+  try {
+    const asking = await alone(own.address, clientPort);
+    sockets.push(asking);
+    sockets.push(await broadcastSocket(clientPort, alone));
+    await new Promise<void>((resolve, reject) => {
+      for (const socket of sockets) {
+        socket.on('error', reject);
+        socket.on('message', (bytes, from) => {
+          const message = parsePacket(bytes);
+          if (message.kind === 'malformed' || !isOfferFor(message, xid)) return;
+          const address = serverOf(message, from.address);
+          if (heard.size === 0) timers.push(setTimeout(resolve, afterFirst));
+          heard.set(address, { address, nextServer: message.siaddr === 0 ? undefined : addressText(message.siaddr) });
+        });
+      }
+      const ask = (): void => asking.send(question, serverPort, everybody, (error) => error !== null && reject(error));
+      timers.push(...askAt.map((at) => setTimeout(ask, at)), setTimeout(resolve, askFor));
+    });
+  } finally {
+    for (const timer of timers) clearTimeout(timer);
+    for (const socket of sockets) socket.close();
+  }
+  return [...heard.values()];
 }

@@ -19,6 +19,28 @@ export interface HostInterface {
 /** Why a port cannot be opened: the system's own word. */
 export type BindAnswer = 'yes' | 'EACCES' | 'EADDRINUSE' | 'EADDRNOTAVAIL' | 'other';
 
+/** A DHCP server that answered. */
+export interface DhcpServer {
+  readonly address: string;
+  /** Where it sends devices for their file; `undefined` where it names nobody. */
+  readonly nextServer: string | undefined;
+}
+
+export interface DhcpAnswers {
+  readonly servers: readonly DhcpServer[];
+  /** Milliseconds that were waited where none answered. */
+  readonly waited: number;
+  /** While it was asked the system threw a packet away because it came from an address of another network: it may have been an answer. */
+  readonly thrownAway: boolean;
+}
+
+/** A machine on the same cable, in the tables of the system. */
+export interface Neighbour {
+  readonly address: string;
+  /** `01:02:03:0a:0b:0c` */
+  readonly mac: string;
+}
+
 export interface Host {
   readonly platform: Platform;
   interfaces(): Promise<readonly HostInterface[]>;
@@ -28,4 +50,10 @@ export interface Host {
   isTaken(port: number): Promise<boolean | undefined>;
   /** The firewall that is switched on; `undefined` where none is seen, which does not prove that there is none. */
   firewall(): Promise<'ufw' | 'firewalld' | undefined>;
+  /** Asks on the cable who gives addresses. No address is taken. @returns why it cannot ask otherwise */
+  dhcpServers(card: string): Promise<DhcpAnswers | Exclude<BindAnswer, 'yes'>>;
+  /** Whom the system has talked to by this card, now or not long ago; `undefined` where it does not tell. */
+  neighbours(card: string): Promise<readonly Neighbour[] | undefined>;
+  /** Asks each of these machines for a file that nobody has. @returns those that answered as a TFTP server does */
+  tftpServers(addresses: readonly string[]): Promise<readonly string[]>;
 }

@@ -1,6 +1,6 @@
 /** Whether this computer is ready for a transfer, and what to type where it is not. Decides from the answers of a {@link Host}; changes nothing. */
 import { addressBeside, addressNumber, sameNetwork } from './addresses.ts';
-import type { Host, HostInterface, Platform } from './host.ts';
+import type { BindAnswer, DhcpAnswers, Host, HostInterface, Neighbour, Platform } from './host.ts';
 
 export interface Command {
   readonly why: string;
@@ -16,6 +16,7 @@ export interface HostCheck {
     | 'host-firewall'
     | 'host-router'
     | 'host-server'
+    | 'host-tftp'
     | 'host-rollover'
     | 'host-neighbour'
     | 'host-back';
@@ -33,7 +34,7 @@ export interface Preflight {
 
 /** What the transfer needs. Everything may be left out: then it is about the computer in general. */
 export interface Need {
-  readonly part?: 'client' | 'server' | undefined;
+  readonly part?: 'client' | 'server' | 'bootp' | undefined;
   readonly router?: string | undefined;
   /** The very address that this computer must have. */
   readonly host?: string | undefined;
@@ -115,7 +116,13 @@ function linkCheck(card: HostInterface | undefined, need: Need, all: readonly Ho
 }
 
 /** Whether our address is there, or another one by which the device can be reached. */
-async function addressCheck(asked: Host, card: HostInterface | undefined, need: Need, all: readonly HostInterface[]): Promise<HostCheck | undefined> {
+async function addressCheck(
+  asked: Host,
+  card: HostInterface | undefined,
+  need: Need,
+  all: readonly HostInterface[],
+  taken: Neighbour | undefined,
+): Promise<HostCheck | undefined> {
   const code = 'host-address';
   const { part, host, router, proposed = host } = need;
   if (host === undefined && router === undefined) return undefined;
@@ -137,6 +144,14 @@ async function addressCheck(asked: Host, card: HostInterface | undefined, need: 
       part === 'server'
         ? `The loader asks ${host}, and this computer does not have that address now.`
         : `The file is to come from ${host}, and this computer does not have that address now.`;
+    // Two with one address would be worse than none.
+    if (taken !== undefined)
+      return {
+        code,
+        state: 'problem',
+        says: `${says} Another machine has it, or had it minutes ago (${taken.mac}): take that one off the cable first.`,
+        commands: [],
+      };
     return { code, state: 'problem', says, commands: addressCommands(platform, name, host) };
   }
   const [second] = inNetwork.filter((other) => other !== (card ?? inNetwork[0]));
@@ -153,9 +168,9 @@ async function addressCheck(asked: Host, card: HostInterface | undefined, need: 
     const says = `The device will be ${router}, and this computer has no address in that network: what it sends would go elsewhere.`;
     return { code, state: 'problem', says, commands: proposed === undefined ? [] : addressCommands(platform, name, proposed) };
   }
-  const taken = all.find(({ addresses }) => addresses.some(({ address }) => address === router));
-  if (taken !== undefined && !taken.loopback && router !== undefined) {
-    return { code, state: 'problem', says: `${router} is this computer's own address (${taken.name}): the device needs it.`, commands: [] };
+  const itself = all.find(({ addresses }) => addresses.some(({ address }) => address === router));
+  if (itself !== undefined && !itself.loopback && router !== undefined) {
+    return { code, state: 'problem', says: `${router} is this computer's own address (${itself.name}): the device needs it.`, commands: [] };
   }
   return { code, state: 'good', says: `${(holder ?? inNetwork[0] ?? card)?.name ?? 'This computer'} has an address in the right network.`, commands: [] };
 }
@@ -290,10 +305,180 @@ function routerCheck(card: HostInterface | undefined): HostCheck | undefined {
   return { code: 'host-router', state: 'note', says, commands: [] };
 }
 
-async function serverCheck(host: Host): Promise<HostCheck | undefined> {
-  if ((await host.isTaken(67)) !== true) return undefined;
-  const commands = host.platform === 'linux' ? [{ why: 'see which program', type: 'sudo ss -lunp sport = :67' }] : [];
-  return { code: 'host-server', state: 'note', says: 'A DHCP server runs on this computer (UDP port 67): it may answer the device too.', commands };
+/** So many machines are asked at most. */
+const mostAsked = 16;
+
+/** What others on the cable answered. */
+interface Others {
+  readonly dhcp: DhcpAnswers | Exclude<BindAnswer, 'yes'>;
+  /** Whether the system tells whom it knows. */
+  readonly tells: boolean;
+  /** Who was asked for a file, and who answered. */
+  readonly asked: readonly string[];
+  readonly tftp: readonly string[];
+  /** Who has the very address that this computer must have. */
+  readonly taken: Neighbour | undefined;
+}
+
+/** Why others cannot be asked at all; `undefined` if they can. */
+function cannotAsk(card: HostInterface | undefined): string | undefined {
+  if (card === undefined) return 'which network card leads to the device is not known';
+  if (card.link === 'no-cable' || card.link === 'off') return `${card.name} has no link now`;
+  return card.addresses.length === 0 ? `${card.name} has no address now` : undefined;
+}
+
+/** DHCP servers hear what is sent to everybody, TFTP servers do not (RFC 1123, 4.2.3.5): those are asked whose address is known. Never the loader: it may be waiting for a file. */
+async function askOthers(host: Host, card: HostInterface | undefined, need: Need, all: readonly HostInterface[]): Promise<Others | undefined> {
+  if (card === undefined || card.loopback || cannotAsk(card) !== undefined) return undefined;
+  const dhcp = await host.dhcpServers(card.name);
+  const own = new Set(all.flatMap(({ addresses }) => addresses.map(({ address }) => address)));
+  const mayAsk = (address: string): boolean =>
+    address !== need.router && !own.has(address) && card.addresses.some((beside) => sameNetwork(beside.address, address, beside.prefix));
+  // Nobody else should have it: whoever does is found in the tables of the system when it was asked.
+  const wanted = need.host !== undefined && (await host.mayBind(0, need.host)) === 'EADDRNOTAVAIL' ? need.host : undefined;
+  const givers = typeof dhcp === 'string' ? [] : dhcp.servers.flatMap(({ address, nextServer }) => [address, nextServer]);
+  const known = await host.neighbours(card.name);
+  const candidates = [wanted, card.gateway, ...givers, ...(known ?? []).map(({ address }) => address)].filter((address) => address !== undefined);
+  const asked = [...new Set(candidates.filter(mayAsk))].slice(0, mostAsked);
+  const tftp = await host.tftpServers(asked);
+  const taken = wanted === undefined ? undefined : (await host.neighbours(card.name))?.find(({ address }) => address === wanted);
+  // The empty seat is nobody.
+  const others = asked.filter((address) => address !== wanted || taken !== undefined || tftp.includes(address));
+  return { dhcp, tells: known !== undefined, asked: others, tftp, taken };
+}
+
+/** What may throw answers away before they are heard. */
+async function filterOf(host: Host): Promise<string | undefined> {
+  const systems: Readonly<Partial<Record<Platform, string>>> = { windows: 'Windows Defender', macos: 'the firewall of macOS' };
+  const firewall = await host.firewall();
+  return firewall === undefined ? systems[host.platform] : `the firewall ${firewall}`;
+}
+
+const alone = 'Connect the device alone, by its own cable';
+
+function askAgain(platform: Platform, why: string, name: string): Command[] {
+  if (platform === 'windows') return [{ why: `${why} (as administrator)`, type: `owimg doctor --interface ${quoted(name, platform)}` }];
+  return [{ why, type: `sudo owimg doctor --interface ${quoted(name, platform)}` }];
+}
+
+const whoHas = (platform: Platform, port: number): Command[] =>
+  platform === 'linux' ? [{ why: 'see which program', type: `sudo ss -lunp sport = :${port}` }] : [];
+
+function dhcpUnasked(platform: Platform, name: string, why: Exclude<BindAnswer, 'yes'>): HostCheck {
+  const [code, state] = ['host-server', 'note'] as const;
+  const says = `Whether another DHCP server is on ${name} was not asked`;
+  if (why === 'EACCES') {
+    return {
+      code,
+      state,
+      says: `${says}: that needs UDP port 68, which only the administrator may open.`,
+      commands: askAgain(platform, 'ask', name),
+    };
+  }
+  if (why === 'EADDRINUSE') {
+    const client = `${says}: a DHCP client of this computer has UDP port 68. Give ${name} a fixed address, without DHCP, to have it asked.`;
+    return { code, state, says: client, commands: whoHas(platform, 68) };
+  }
+  return { code, state, says: `${says}: the system did not let it be sent. ${alone}.`, commands: [] };
+}
+
+/** Whether somebody else gives addresses, on the cable or here. */
+async function dhcpCheck(
+  host: Host,
+  card: HostInterface | undefined,
+  need: Need,
+  others: Others | undefined,
+  all: readonly HostInterface[],
+): Promise<HostCheck[]> {
+  const code = 'host-server';
+  const { platform } = host;
+  const here: HostCheck[] =
+    (await host.isTaken(67)) === true
+      ? [
+          {
+            code,
+            state: 'note',
+            says: 'A DHCP server runs on this computer (UDP port 67): it may answer the device too.',
+            commands: whoHas(platform, 67),
+          },
+        ]
+      : [];
+  if (card === undefined || others === undefined) return here;
+  const { dhcp } = others;
+  const { name } = card;
+  if (typeof dhcp === 'string') return [...here, dhcpUnasked(platform, name, dhcp)];
+  const servers = dhcp.servers.map(({ address }) => address);
+  const state = need.part === 'bootp' ? 'problem' : 'note';
+  const danger = need.part === 'bootp' ? 'The device takes the first answer, so owimg gives no addresses beside it' : 'It may answer the device too';
+  const own = servers.filter((server) => all.some(({ addresses }) => addresses.some(({ address }) => address === server)));
+  const strangers = servers.filter((server) => !own.includes(server));
+  const found: HostCheck[] = [];
+  if (strangers.length > 0) {
+    const who = strangers.length === 1 ? 'Another DHCP server answers' : 'Other DHCP servers answer';
+    found.push({ code, state, says: `${who} on ${name}: ${strangers.join(', ')}. ${danger}. ${alone}, or stop that server.`, commands: [] });
+  }
+  if (own.length > 0) {
+    const says = `A DHCP server of this computer answers on ${name} (${own.join(', ')}). ${danger}: stop it first.`;
+    found.push({ code, state, says, commands: whoHas(platform, 67) });
+  }
+  if (found.length > 0) return found;
+  const filter = await filterOf(host);
+  const nobody = `No DHCP server was heard on ${name} within ${dhcp.waited / 1000} s`;
+  if (dhcp.thrownAway) {
+    const says = `${nobody}. But this system threw away something that came from an address of another network (rp_filter), and that may have been an answer. ${alone}.`;
+    return [...here, { code, state: 'note', says, commands: [] }];
+  }
+  if (filter !== undefined) return [...here, { code, state: 'note', says: `${nobody}. But ${filter} may have thrown an answer away. ${alone}.`, commands: [] }];
+  return [...here, { code, state: 'good', says: `${nobody}.`, commands: [] }];
+}
+
+/** As many addresses as can be read at a glance. */
+const listed = (addresses: readonly string[]): string =>
+  addresses.length <= 4 ? addresses.join(', ') : `${addresses.slice(0, 3).join(', ')} and ${addresses.length - 3} more`;
+
+/** Whether somebody else serves files on the cable. What has the port on this computer is told by the check of the port. */
+async function tftpCheck(host: Host, { name }: HostInterface, { asked, tftp, tells }: Others, need: Need): Promise<HostCheck> {
+  const code = 'host-tftp';
+  if (need.host !== undefined && tftp.includes(need.host)) {
+    const whose = need.part === 'server' ? `${need.host}, which the loader asks,` : need.host;
+    return {
+      code,
+      state: 'problem',
+      says: `${whose} is another machine on ${name}, and a TFTP server answers there. Take that one off the cable.`,
+      commands: [],
+    };
+  }
+  if (tftp.length > 0) {
+    const who = tftp.length === 1 ? 'Another TFTP server answers' : 'Other TFTP servers answer';
+    const danger = 'A device that looks for it there gets its file from it';
+    return { code, state: 'note', says: `${who} on ${name}: ${listed(tftp)}. ${danger}. ${alone}.`, commands: [] };
+  }
+  if (asked.length === 0) {
+    const why = tells ? 'this computer knows no other machine there' : 'this system does not tell who is there';
+    const says = `Whether another TFTP server is on ${name} was not asked: ${why}, and such servers do not answer a call to everybody. ${alone}.`;
+    return { code, state: 'note', says, commands: [] };
+  }
+  const nobody = `Asked ${asked.length === 1 ? 'the one machine' : `${asked.length} machines`} that this computer knows on ${name} (${listed(asked)}): no TFTP server answered`;
+  const filter = await filterOf(host);
+  if (filter !== undefined) return { code, state: 'note', says: `${nobody}. But ${filter} may have thrown an answer away. ${alone}.`, commands: [] };
+  return { code, state: 'good', says: `${nobody}.`, commands: [] };
+}
+
+/** Other servers, here and on the cable. */
+async function otherChecks(
+  host: Host,
+  card: HostInterface | undefined,
+  need: Need,
+  others: Others | undefined,
+  all: readonly HostInterface[],
+): Promise<HostCheck[]> {
+  const checks = await dhcpCheck(host, card, need, others, all);
+  if (card !== undefined && others !== undefined) return [...checks, await tftpCheck(host, card, others, need)];
+  // A card that is not there, or leads nowhere, has been told of.
+  if (card?.loopback === true || (card === undefined && need.interface !== undefined)) return checks;
+  const where = card === undefined ? 'on the cable' : `on ${card.name}`;
+  const says = `Whether another DHCP or TFTP server is ${where} was not asked: ${cannotAsk(card)}.`;
+  return [...checks, { code: 'host-server', state: 'note', says, commands: askAgain(host.platform, 'ask later', card?.name ?? cardWord) }];
 }
 
 function rolloverCheck({ rollsOver, part }: Need): HostCheck | undefined {
@@ -329,19 +514,22 @@ function neighbourCheck(platform: Platform, card: HostInterface | undefined, { p
   return { code: 'host-neighbour', state: 'good', says, commands: commands[platform] };
 }
 
-/** Asks the computer, and says what it means for the transfer. */
+/** Asks the computer, and others on the cable, and says what it means for the transfer. */
 export async function preflight(need: Need, host: Host): Promise<Preflight> {
   const all = await host.interfaces();
   const card = chooseInterface(need, all);
+  // One after the other: to ask takes ports too.
+  const port = await portCheck(host, need);
+  const others = await askOthers(host, card, need, all);
   const checks = [
     linkCheck(card, need, all),
-    await addressCheck(host, card, need, all),
-    await portCheck(host, need),
+    await addressCheck(host, card, need, all, others?.taken),
+    port,
     backCheck(host.platform, card, need, all),
     managerCheck(host.platform, card),
     await firewallCheck(host, card, need),
     routerCheck(card),
-    await serverCheck(host),
+    ...(await otherChecks(host, card, need, others, all)),
     rolloverCheck(need),
     neighbourCheck(host.platform, card, need),
   ];

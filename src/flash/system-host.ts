@@ -1,20 +1,13 @@
-/** The computer that owimg runs on. Reads only: Linux tells most of it in files, elsewhere the addresses have to do. */
+/** The computer that owimg runs on, and in system-wire.ts the cable. Changes nothing: Linux tells most of it in files, elsewhere the addresses have to do. */
 import { createSocket } from 'node:dgram';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { BindAnswer, Host, HostInterface, Platform } from './host.ts';
+import { readSystemFile as read } from './system-files.ts';
+import { dhcpServers, neighbours, tftpServers } from './system-wire.ts';
 
 const platforms: Readonly<Partial<Record<NodeJS.Platform, Platform>>> = { linux: 'linux', darwin: 'macos', win32: 'windows' };
-
-function read(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8').trim();
-  } catch {
-    // Not there, or not for us: then it is not known.
-    return undefined;
-  }
-}
 
 /** Behind 1 there is a living end, behind 0 none; a card that is switched off cannot tell. */
 function linkOf(name: string): HostInterface['link'] {
@@ -110,5 +103,8 @@ export function systemHost(): Host {
     mayBind,
     isTaken: async (port) => isTaken(port),
     firewall: async () => firewall(),
+    dhcpServers,
+    neighbours: async (card) => neighbours(card),
+    tftpServers: (addresses) => tftpServers(addresses),
   };
 }

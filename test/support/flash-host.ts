@@ -13,7 +13,7 @@ export const wired = (more: Partial<HostInterface> = {}): HostInterface => ({
   ...more,
 });
 
-/** A computer with Linux on which everything may be done, unless something else is said. */
+/** A computer with Linux on which everything may be done, and on whose cable nobody serves anything, unless something else is said. */
 export function fakeHost({ cards = [wired()], ...host }: Partial<Host> & { readonly cards?: readonly HostInterface[] }): Host {
   return {
     platform: 'linux',
@@ -21,6 +21,9 @@ export function fakeHost({ cards = [wired()], ...host }: Partial<Host> & { reado
     mayBind: async () => 'yes',
     isTaken: async () => false,
     firewall: async () => undefined,
+    dhcpServers: async () => ({ servers: [], waited: 3500, thrownAway: false }),
+    neighbours: async () => [],
+    tftpServers: async () => [],
     ...host,
   };
 }
