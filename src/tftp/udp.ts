@@ -35,8 +35,7 @@ const peerOf = ({ address, port }: RemoteInfo): Peer => ({ address: plainAddress
  * Addresses here are numbers already, so nothing is looked up. Node's own lookup answers a turn of the event loop later, for every packet.
  */
 function noLookup(address: string, family: unknown, callback: unknown): void {
-  const done = (typeof family === 'function' ? family : callback) as (error: null, address: string, family: number) => void;
-  done(null, address, familyOf(address.replace(/%.*$/, '')));
+  (callback as (error: null, address: string, family: unknown) => void)(null, address, family);
 }
 
 function udpSocket(family: Family): Socket {
