@@ -86,6 +86,9 @@ const [fewest, share] = [2, 0.5];
 
 export const vendorOf = ({ profile }: Pick<Device, 'profile'>): string => profile.split(/[_-]/)[0] as string;
 
+/** What is told of the vendor itself. */
+export const vendorHabitOf = (device: Pick<Device, 'profile'>): Habit | undefined => vendorHabits[vendorOf(device)];
+
 const targetOf = ({ target }: Pick<Device, 'target'>): string => target.split('/')[0] as string;
 
 /** NMRP is a protocol of its own, below IP. */
@@ -141,7 +144,7 @@ export function habitOf(facts: DeviceFacts, device: Device): Habit | undefined {
       others.filter((other) => targetOf(other) === target),
       `${name} in the target ${target}`,
     ) ??
-    vendorHabits[vendor] ??
+    vendorHabitOf(device) ??
     targetHabits[target] ??
     commonHabit(others, name)
   );
