@@ -113,7 +113,7 @@ function linkCheck(card: HostInterface | undefined, need: Need, all: readonly Ho
       return { code, state: 'note', says: `Which network card leads to the device nobody can tell: --interface NAME. ${list}`, commands: [] };
   }
   if (card === undefined || (need.part === 'bootp' && need.interface === undefined)) {
-    const says = `owimg gives addresses on one network card only: name the one that leads to the device with --interface. ${cardList(all)}`;
+    const says = `Addresses are given on one network card only: name the one that leads to the device with --interface. ${cardList(all)}`;
     return { code, state: need.gives === undefined ? 'note' : 'problem', says, commands: [] };
   }
   const { name, link, wireless } = card;

@@ -57,8 +57,9 @@ function givingRows({ gives, interface: card }: Plan, options: TextOptions): str
   return [row('gives an address', `by ${protocolsOf(gives)}, on ${card ?? 'the card that you name (--interface)'}, to ${to}`, options)];
 }
 
-const givingNote =
-  'For that owimg is a BOOTP or DHCP server for one device. It listens for others for some seconds before it answers anybody, and gives no address where it hears one.';
+/** What it means to give addresses on a network. */
+const givingNote = (gives: Giving): string =>
+  `So owimg is a ${protocolsOf(gives)} server meanwhile, for one device. It listens for another DHCP server for 5 seconds first, and answers nobody where there is one.`;
 
 /** What the hands have to do. */
 function stepsOf(plan: Plan): string[] {
@@ -70,10 +71,10 @@ function stepsOf(plan: Plan): string[] {
       : `Then ${byHand(trigger.value)}${trigger.from === 'habit' ? ' (a guess)' : ''}.`;
   const letGo = 'Let the button go when owimg says that the device has answered.';
   if (part === 'bootp') {
-    const port = `${card === undefined ? 'the network card' : card} of this computer`;
+    const needs = host?.from === 'option' ? ` The card needs the address ${host.value}.` : '';
     return [
-      `Connect ${port} to the first port of the device by cable, and nothing else to it: of most devices only that port asks. The card needs ${host?.from === 'option' ? `the address ${host.value}` : `an address, as ${host?.value}`}.`,
-      'Switch the device off. When you have said yes below, owimg waits until the cable has a living end, looks whether another DHCP server is there, and waits until the device asks.',
+      `Connect ${card ?? 'the network card'} of this computer to the first port of the device by cable, and nothing else to it: most devices ask on that port only.${needs}`,
+      'Switch the device off. When you have said yes below, owimg waits until there is a link, and then until the device asks, for as long as it takes.',
       hands,
       'Let the button go when owimg says that the device has asked for the file.',
     ];
@@ -149,7 +150,7 @@ export function renderPlan(plan: Plan, ready: Preflight, what: string, options: 
     section(
       'What will happen',
       wrap(partWords[part], columns, '  '),
-      ...(part === 'bootp' ? [wrap(givingNote, columns, '  ')] : []),
+      ...(plan.gives === undefined ? [] : [wrap(givingNote(plan.gives), columns, '  ')]),
       ...(part === 'none'
         ? []
         : [
