@@ -240,8 +240,6 @@ async function transferAndWatch(prepared: Prepared, flags: FlashFlags, world: Wo
   const { plan } = prepared;
   const log: Following | undefined = flags.serialLog === undefined ? undefined : await follow(flags.serialLog);
   const options: CarryOutOptions = {
-    verify: flags.verify,
-    readBack: flags.readBack,
     wait: flags.wait === undefined ? undefined : milliseconds(flags.wait, 'the time to wait'),
     console: log === undefined ? undefined : () => log.read(),
     trace: flags.trace === true ? tracer(io) : undefined,

@@ -25,10 +25,6 @@ export type FlashEvent =
   | { readonly event: 'console'; readonly line: string };
 
 export interface CarryOutOptions {
-  /** Stays until the device is back, and compares what runs with the image. */
-  readonly verify?: boolean | undefined;
-  /** Asks the loader for the file again, and compares; with the part `client` only. */
-  readonly readBack?: boolean | undefined;
   /** How long to wait for the device, in milliseconds; as long as it takes without it. */
   readonly wait?: number | undefined;
   /** All that the console has said since the beginning. */
@@ -84,7 +80,7 @@ interface Done extends Serving {
   readonly addressed: boolean;
 }
 
-async function transfer({ plan, bytes }: Prepared, options: CarryOutOptions, around: Surroundings, signal: AbortSignal): Promise<Done> {
+async function transfer({ plan, bytes, readBack: readsBack }: Prepared, options: CarryOutOptions, around: Surroundings, signal: AbortSignal): Promise<Done> {
   const { event, trace, dhcpTrace, progress, wait = Number.POSITIVE_INFINITY } = options;
   let [heard, addressed] = [false, false];
   const told = (happened: TransferEvent): void => {
@@ -102,7 +98,7 @@ async function transfer({ plan, bytes }: Prepared, options: CarryOutOptions, aro
   try {
     if (plan.part !== 'client') return { ...(await serveFile(job)), back: undefined, addressed };
     const sent = await sendFile(job);
-    const back = sent.sent === 'sent' && options.readBack === true ? await readBack(job) : undefined;
+    const back = sent.sent === 'sent' && readsBack ? await readBack(job) : undefined;
     return { sent, back, addressed, askedAgain: () => false, stop: () => undefined };
   } finally {
     clearInterval(quiet);
@@ -129,15 +125,15 @@ const notTheSame: Verification = {
 
 /** What comes behind the transfer. @returns `undefined`: sent, and nobody asked for more. */
 async function afterwards(
-  { plan, expected, ready }: Prepared,
-  { verify, console: log, event }: CarryOutOptions,
+  { plan, verify, expected, ready }: Prepared,
+  { console: log, event }: CarryOutOptions,
   done: { readonly loader: string; readonly askedAgain: () => boolean },
   around: Surroundings,
   signal: AbortSignal,
 ): Promise<Verification | undefined> {
   const patience = plan.seconds.most * 1000;
   const reading = log === undefined ? undefined : async () => readConsole(await log());
-  if (verify === true) {
+  if (verify) {
     const see = (seen: Sighting): void => event({ event: 'seen', seen });
     return watchReturn({ address: plan.back.value, interface: ready.interface, expected, patience, console: reading, ...done }, around, see, signal);
   }

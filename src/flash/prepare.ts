@@ -31,15 +31,17 @@ export interface PrepareOptions extends Omit<PlanOptions, 'cards'> {
   readonly member?: string | undefined;
   /** Codes of what speaks against it and is taken all the same. */
   readonly accept?: readonly string[] | undefined;
-  /** It will be looked for afterwards, so this computer has to reach that address too. */
+  /** Stay until the device is back, and compare what runs with the image; so this computer has to reach that address too. */
   readonly verify?: boolean | undefined;
-  /** The loader will be asked for the file again. */
+  /** Ask the loader for the file again, and compare; only of one that is sent the file. Few give it. */
   readonly readBack?: boolean | undefined;
 }
 
 /** A plan, and all that is needed to carry it out. */
 export interface Prepared {
   readonly plan: Plan;
+  readonly verify: boolean;
+  readonly readBack: boolean;
   /** What is sent: the bytes that were judged, out of an archive where they were in one. */
   readonly bytes: Uint8Array;
   readonly inspection: Inspection;
@@ -144,6 +146,8 @@ export async function prepare({ path, bytes: read }: Image, wanted: string, opti
   const accepted = new Set(options.accept ?? []);
   return {
     plan,
+    verify: options.verify === true,
+    readBack: options.readBack === true,
     bytes,
     inspection,
     expected: expectedOf(device, inspection, plan.ramOnly, opened.bytesOf, sha256),
