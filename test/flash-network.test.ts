@@ -128,7 +128,7 @@ describe.skipIf(missing !== undefined)(`owimg flash gives an address${missing ==
     const leases = `--dhcp-leasefile=${join(folder, 'leases')}`;
     const flags = ['--port=0', '-C', '/dev/null', '--user=root', '--pid-file=', '--log-facility=-', leases, '--dhcp-range=192.168.88.10,192.168.88.20'];
     await router.start('dnsmasq', '-k', ...flags).until('DHCP, IP range');
-    const flashing = flash(host, image, ...routerboard, '--ndjson');
+    const flashing = flash(host, image, ...routerboard, '--ndjson', '--accept', 'host-server');
     expect(await flashing.ended).toBe(4);
     expect(flashing.err()).toContain('owimg: Not giving addresses on lan: another DHCP server is there, 192.168.88.1');
     const events = eventsOf(flashing.out());

@@ -11,7 +11,7 @@ import schema from '../docs/schema/flash.schema.json' with { type: 'json' };
 import type { Console } from '../src/cli/console.ts';
 import { runDoctor } from '../src/cli/doctor.ts';
 import { type FlashFlags, runFlash } from '../src/cli/flash.ts';
-import type { Host } from '../src/flash/host.ts';
+import type { Host, HostInterface } from '../src/flash/host.ts';
 import type { Surroundings } from '../src/flash/surroundings.ts';
 import { consoleOf, owimg } from './support/console.ts';
 import { fakeHost, loopbackHost, wired } from './support/flash-host.ts';
@@ -444,13 +444,15 @@ describe('what stops it before anything is sent', () => {
     });
 
     test('a dry run says that the device is given an address, by what, on which card, and to whom', async () => {
-      const flags = mikrotik({ interface: 'eth0', mac: 'D4-CA-6D-01-02-03', dryRun: true, yes: undefined });
-      const { status, out } = await nothingSent(asr, () => flags, { host: fakeHost({ cards: [eth0, wired({ name: 'wlan0' })] }) });
+      const flags = mikrotik({ device: 'mikrotik_routerboard-750-r2', interface: 'eth0', mac: 'D4-CA-6D-01-02-03', dryRun: true, yes: undefined });
+      const { status, out } = await nothingSent('fixtures/elf/sound-mips-32-big.elf', () => flags, {
+        host: fakeHost({ cards: [eth0, wired({ name: 'wlan0' })] }),
+      });
       expect(status).toBe(0);
       expect(out).toContain('gives an address  by BOOTP, on eth0, to d4:ca:6d:01:02:03 only\n');
       expect(out.replaceAll(/\s+/g, ' ')).toContain('So owimg is a BOOTP server meanwhile, for one device. It listens for another DHCP server');
       expect(out).toContain('UDP ports         67, 68 and 69\n');
-      for (const line of out.split('\n')) if (!/^ {12}|^\/.*itb:/.test(line)) expect(line.length).toBeLessThanOrEqual(80);
+      for (const line of out.split('\n')) if (!/^ {12}/.test(line)) expect(line.length).toBeLessThanOrEqual(80);
     });
 
     test.each<[string, Partial<FlashFlags>, string]>([
@@ -504,12 +506,30 @@ describe('the command line', () => {
   });
 });
 
-test('docs/flash.md shows what a dry run prints', async () => {
+describe('docs/flash.md shows what a dry run prints', () => {
   const page = readFileSync(new URL('../docs/flash.md', import.meta.url), 'utf8');
-  const [, path = '', shown] = /^\$ owimg flash (\S+) --device "archer c7 v5" --verify --dry-run\n([\s\S]*?)\n```$/m.exec(page) ?? [];
-  const host = fakeHost({ cards: [wired({ addresses: [{ address: '192.168.0.66', prefix: 24 }] })] });
-  const { out } = await flash(path, { device: 'archer c7 v5', verify: true, dryRun: true }, { host });
-  expect(out.trimEnd()).toBe(shown);
+
+  test.each<[string, string, Partial<FlashFlags>, HostInterface[]]>([
+    [
+      'of a device that fetches the file',
+      '--device "archer c7 v5" --verify --dry-run',
+      { device: 'archer c7 v5', verify: true },
+      [wired({ addresses: [{ address: '192.168.0.66', prefix: 24 }] })],
+    ],
+    [
+      'of a device that asks for an address',
+      '--device mikrotik_routerboard-750-r2 --interface eth0 --mac 4c:5e:0c:12:34:56 --dry-run',
+      { device: 'mikrotik_routerboard-750-r2', interface: 'eth0', mac: '4c:5e:0c:12:34:56' },
+      [wired({ addresses: [{ address: '192.168.88.2', prefix: 24 }] }), wired({ name: 'wlan0', wireless: true })],
+    ],
+  ])('%s', async (_, typed, flags, cards) => {
+    const blocks = page.split('\n$ owimg flash ').slice(1);
+    const block = blocks.find((text) => text.includes(` ${typed}\n`)) ?? '';
+    const [path = ''] = block.split(' ');
+    const shown = block.slice(block.indexOf('\n') + 1, block.indexOf('\n```'));
+    const { out } = await flash(path, { device: '', dryRun: true, ...flags }, { host: fakeHost({ cards }) });
+    expect(out.trimEnd()).toBe(shown);
+  });
 });
 
 test('after yes and yes it is sent', () =>

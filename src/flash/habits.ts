@@ -42,7 +42,7 @@ const vendorHabits: Readonly<Record<string, Habit>> = {
   },
   mikrotik: {
     mode: 'bootp',
-    trigger: 'hold reset button while powering on until the LED goes out; only the first port asks',
+    trigger: 'hold reset button while powering on until the LED goes out',
     whose: 'RouterBOOT does so',
   },
   netgear: {
