@@ -81,13 +81,13 @@ describe.skipIf(missing !== undefined)(`owimg flash gives an address${missing ==
     expect(flashing.out()).toContain('SENT\n');
     for (const words of [
       'Listening for other DHCP servers.',
-      `Router ${routerMac} sent BOOTP request: BOOTP reply with address 192.168.88.3, file sound-mips-32-big.elf.`,
+      `router ${routerMac} sent BOOTP request: BOOTP reply with address 192.168.88.3, file sound-mips-32-big.elf.`,
       'router 192.168.88.3 asked for sound-mips-32-big.elf: serving it.',
       'The device starts it from memory now; nothing is written.',
     ])
       expect(flashing.err()).toContain(words);
     const told = readFileSync(transcript, 'utf8');
-    expect(told).toContain('Router 02:aa:bb:xx:xx:xx sent BOOTP request');
+    expect(told).toContain('router 02:aa:bb:xx:xx:xx sent BOOTP request');
     expect(told).not.toContain(routerMac);
     expect(told).toContain('exit status 0');
   });
@@ -191,11 +191,44 @@ describe.skipIf(missing !== undefined)(`owimg flash gives an address${missing ==
     }
   });
 
+  test('interrupted when the device has its address and no file: exit 130, and it says so', async () => {
+    const [host, router] = pair();
+    const flashing = flash(host, image, ...routerboard);
+    await flashing.until('Ready to give');
+    await router.run(process.execPath, '--input-type=module', '-e', clientProgram, hexBytes(messageBytes(clientMessage())), '30000');
+    await flashing.until('sent BOOTP request: BOOTP reply');
+    flashing.child.kill('SIGINT');
+    expect(await flashing.ended).toBe(130);
+    expect(flashing.err()).toContain('Stopped. The device has been given an address, and nothing else.');
+  });
+
   test('nobody asks within --wait: exit 4', async () => {
     const [host] = pair();
     const flashing = flash(host, image, ...routerboard, '--wait', '6');
     expect(await flashing.ended).toBe(4);
     expect(flashing.err()).toContain('No device has asked for the file');
+  });
+
+  test('serveDhcp() and serveTftp() of owimg/node do it by themselves', async () => {
+    const [host, router] = pair();
+    const program = `
+      import { serveDhcp, serveTftp } from './src/node.ts';
+      const event = (told) => console.log(JSON.stringify(told));
+      const bytes = new Uint8Array(70_000).fill(7);
+      const server = await serveTftp([{ names: ['vmlinux'], bytes }], { addresses: ['192.168.88.2'], event });
+      const responder = await serveDhcp({ interface: 'lan', bootp: true, mac: '${routerMac}', file: 'vmlinux', event });
+      process.once('SIGTERM', () => {
+        responder.stop();
+        server.stop('over');
+      });`;
+    const serving = host.start(process.execPath, '--import', 'tsx', '--input-type=module', '-e', program);
+    await serving.until('"event":"dhcp-ready"');
+    const { address, file, bytes } = await netboot(router);
+    expect([address, file, bytes.length]).toEqual(['192.168.88.3', 'vmlinux', 70_000]);
+    await serving.until('"outcome":"complete"');
+    // Nothing is left open that would keep the process alive.
+    serving.child.kill('SIGTERM');
+    expect(await serving.ended, serving.err()).toBe(0);
   });
 
   const noLoader = ubootMissing() ?? tapMissing();

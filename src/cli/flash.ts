@@ -119,6 +119,8 @@ class Talk {
   readonly transcript: string[] = [];
   /** Somebody has answered or asked for the file. */
   heard = false;
+  /** The device has an address from us. */
+  addressed = false;
   #sent = false;
 
   constructor(io: Console, flags: FlashFlags, plan: Plan) {
@@ -153,7 +155,7 @@ class Talk {
     this.tell(event);
     const text = this.#words(event);
     if (text === undefined || this.#told.has(text)) return;
-    // What is said four times a second is said once; a device that asks for an address again is told of, unless nothing is new.
+    // What is said four times a second is said once; loaders ask for an address again and again, too.
     if (event.event === 'send-problem' || event.event === 'put-off' || event.event === 'refused' || event.event.startsWith('dhcp-')) this.#told.add(text);
     this.say(text);
   };
@@ -206,9 +208,11 @@ class Talk {
         return readBackWords[event.result];
       case 'console':
         return `The console says "${event.line}": the system has started.`;
+      case 'dhcp-reply':
+        this.addressed = true;
+        return sentence(dhcpEventText(event));
       case 'dhcp-listening':
       case 'dhcp-ready':
-      case 'dhcp-reply':
       case 'dhcp-ignored':
       case 'dhcp-other-server':
       case 'dhcp-send-problem':
@@ -219,9 +223,12 @@ class Talk {
   }
 }
 
-/** With a capital letter and a full stop. */
-const sentence = (text: string | undefined): string | undefined =>
-  text === undefined ? undefined : `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?]$/.test(text) ? '' : '.'}`;
+/** With a capital letter, unless it begins with who it was, and a full stop. */
+function sentence(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const whole = /[.?]$/.test(text) ? text : `${text}.`;
+  return whole.startsWith('router ') ? whole : `${whole.charAt(0).toUpperCase()}${whole.slice(1)}`;
+}
 
 const readBackWords: Readonly<Record<ReadBack, string>> = {
   same: 'The loader gave the file back: every byte is the same.',
@@ -290,7 +297,9 @@ function outcome(
     talk.say(
       talk.heard
         ? 'Stopped. The device was told; what it has so far it mostly throws away.'
-        : 'Stopped. Nobody had answered, so nothing has come to the device.',
+        : talk.addressed
+          ? 'Stopped. The device has been given an address, and nothing else.'
+          : 'Stopped. Nobody had answered, so nothing has come to the device.',
     );
     return 130;
   }
@@ -414,7 +423,7 @@ export function addFlash(program: Command, io: Console, done: (status: number) =
     .option('--ndjson', 'events, one JSON object a line (docs/schema/flash.schema.json)')
     .addHelpText(
       'after',
-      '\nExit status: 0 sent (with --verify: and verified), 1 the loader would refuse it or brick, 2 wrong use or not\nconfirmed, 3 cannot tell, 4 nobody answered, 5 the transfer failed, 6 something else runs there, 7 sent, but could\nnot be verified, 130 interrupted\n\nExample: sudo owimg flash openwrt-factory.bin --device tplink_archer-c7-v5 --verify',
+      '\nExit status: 0 sent (with --verify: and verified), 1 the loader would refuse it or brick, 2 wrong use or not\nconfirmed, 3 cannot tell, 4 nobody answered, 5 the transfer failed, 6 something else runs there, 7 sent, but could\nnot be verified, 130 interrupted\n\nExamples:\n  sudo owimg flash openwrt-factory.bin --device tplink_archer-c7-v5 --verify\n  sudo owimg flash initramfs-kernel.bin --device mikrotik_hap-ac3 --interface eth0',
     )
     .action(async (path, flags) => done(await runFlash(path, flags as FlashFlags, io, await systemWorld())));
 }
