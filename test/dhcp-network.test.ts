@@ -8,7 +8,7 @@ import { addressText } from '../src/dhcp/addresses.ts';
 import { messageBytes, parsePacket } from '../src/dhcp/packets.ts';
 import { type DhcpOptions, dhcpPlan } from '../src/dhcp/udp.ts';
 import { owimg } from './support/console.ts';
-import { clientMessage, routerMac } from './support/dhcp-clients.ts';
+import { clientMessage, clientProgram, routerMac } from './support/dhcp-clients.ts';
 import { Namespace, namespacesMissing, type Running } from './support/namespaces.ts';
 import { installed } from './support/tools.ts';
 
@@ -21,19 +21,6 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const script = join(folder, 'lease.sh');
 writeFileSync(script, '#!/bin/sh\nfor name in ip subnet siaddr boot_file serverid lease; do eval "echo $1 $name=\\$$name"; done\n');
 chmodSync(script, 0o755);
-
-/** Sends what it is given from the client's port to everybody, as a loader does without an address, and writes what comes back. */
-const sender = `
-import { createSocket } from 'node:dgram';
-const socket = createSocket('udp4');
-socket.on('message', (bytes) => { console.log(bytes.toString('hex')); process.exit(0); });
-socket.bind(68, () => {
-  socket.setBroadcast(true);
-  const send = () => socket.send(Buffer.from(process.argv[1], 'hex'), 67, '255.255.255.255');
-  send();
-  setInterval(send, 1000);
-  setTimeout(() => process.exit(1), Number(process.argv[2]));
-});`;
 
 const serve = (host: Namespace, ...flags: string[]): Running => host.start(process.execPath, '--import', 'tsx', 'bin/owimg.ts', 'serve', image, ...flags);
 /** One question a second; it ends with the first answer. */
@@ -77,7 +64,7 @@ describe.skipIf(missing !== undefined)(`owimg serve with --bootp and --dhcp in a
 
     test('a BOOTP client without an address gets a BOOTP reply', async () => {
       const request = messageBytes(clientMessage({ xid: 0x12345678 }));
-      const { status, said } = await router.run(process.execPath, '--input-type=module', '-e', sender, hexBytes(request), '20000');
+      const { status, said } = await router.run(process.execPath, '--input-type=module', '-e', clientProgram, hexBytes(request), '20000');
       expect(status).toBe(0);
       const reply = parsePacket(fromHex(said));
       if (reply.kind === 'malformed') throw new Error(reply.reason);

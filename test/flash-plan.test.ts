@@ -5,8 +5,8 @@ import { loadDeviceFacts } from '../src/devices/load.ts';
 import { requireDevice } from '../src/devices/lookup.ts';
 import { addressBeside, sameNetwork } from '../src/flash/addresses.ts';
 import { gateOf, makePlan, type Plan, type PlanOptions, timeText, verdictByPlan } from '../src/flash/plan.ts';
-import { bootpCommand } from '../src/report/flash-text.ts';
 import type { Outcome, Verdict } from '../src/routes/verdict.ts';
+import { wired } from './support/flash-host.ts';
 
 const facts = await loadDeviceFacts();
 
@@ -107,18 +107,74 @@ describe('makePlan() for devices that wait for the file', () => {
   });
 });
 
-test('makePlan() for MikroTik: BOOTP, which is no guess', () => {
-  const made = plan('mikrotik_rb5009upr', 'initramfs');
-  expect(values(made)).toMatchObject({ part: 'bootp', partFrom: 'record', trigger: 'hold reset button while powering on' });
-  expect(made.guesses).toEqual([]);
-});
+describe('makePlan() for devices that ask for an address', () => {
+  const cards = [wired({ name: 'lo', loopback: true, addresses: [{ address: '127.0.0.1', prefix: 8 }] }), wired({ name: 'eth1' })];
 
-test('bootpCommand() offers DHCP too, but not to MikroTik, whose loader goes round in circles then', () => {
-  expect(bootpCommand(plan('mikrotik_rb5009upr', 'initramfs', { interface: 'eth1' }))).toBe('sudo owimg serve openwrt.bin --bootp --any-name --interface eth1');
-  const [other] = facts.devices.filter(
-    ({ profile, recovery }) => !profile.startsWith('mikrotik') && recovery.every(({ mode }) => mode === 'bootp') && recovery.length > 0,
-  );
-  expect(bootpCommand(plan(other?.profile ?? ''))).toContain('--bootp --dhcp --any-name --interface CARD');
+  test('MikroTik: BOOTP only, whose loader goes round in circles with DHCP; the way is recorded, and any address will do', () => {
+    const made = plan('mikrotik_rb5009upr', 'initramfs', { interface: 'eth1', cards });
+    expect(values(made)).toEqual({
+      part: 'bootp',
+      partFrom: 'record',
+      router: '192.168.88.3',
+      host: '192.168.88.2',
+      name: 'openwrt.bin',
+      trigger: 'hold reset button while powering on',
+    });
+    expect(made.gives).toEqual({ bootp: true, dhcp: false, mac: undefined });
+    expect([made.host?.from, made.router?.from]).toEqual(['usual', 'usual']);
+    expect([made.guesses, made.missing]).toEqual([[], []]);
+  });
+
+  test('MikroTik whose button is not recorded: what RouterBOOT does, as a guess', () => {
+    const { trigger } = plan('mikrotik_hap-ac3', 'initramfs');
+    expect(trigger).toEqual({ value: expect.stringContaining('until the LED goes out'), from: 'habit' });
+  });
+
+  test('MikroTik of which nothing is recorded: a guess, to be confirmed', () => {
+    const made = plan('mikrotik_routerboard-m33g', 'initramfs', { interface: 'eth1', cards });
+    expect(made).toMatchObject({ part: 'bootp', partFrom: 'habit', gives: { bootp: true, dhcp: false } });
+    expect(made.guesses).toEqual([expect.stringContaining('is not recorded. A guess: ')]);
+  });
+
+  test('others are answered by DHCP too', () => {
+    const made = plan('xiaomi_mi-router-4a-gigabit-v2');
+    expect(made).toMatchObject({ part: 'bootp', gives: { bootp: true, dhcp: true }, host: { value: '192.168.31.2' }, router: { value: '192.168.31.3' } });
+  });
+
+  test('without a card, and without a hardware address where there are several cards, it cannot begin', () => {
+    const missing = (options: PlanOptions): readonly string[] => plan('mikrotik_hap-ac3', 'initramfs', options).missing;
+    const two = [...cards, wired({ name: 'wlan0', wireless: true })];
+    expect(missing({ cards: two })).toEqual(['--interface']);
+    expect(missing({ cards: two, interface: 'eth1' })).toEqual(['--mac']);
+    expect(missing({ cards: two, interface: 'eth1', mac: '02:00:00:00:00:01' })).toEqual([]);
+  });
+
+  test('the addresses are those of the card, or beside the one that is asked for', () => {
+    const own = [wired({ addresses: ['10.9.8.254', '192.168.1.7'].map((address) => ({ address, prefix: 24 })) })];
+    const addresses = (options: PlanOptions): unknown[] => {
+      const { host, router } = plan('mikrotik_hap-ac3', 'initramfs', { interface: 'eth0', ...options });
+      return [host?.value, router?.value];
+    };
+    expect(addresses({ cards: own })).toEqual(['10.9.8.254', '10.9.8.253']);
+    expect(addresses({ cards: own, clientAddress: '192.168.1.20' })).toEqual(['192.168.1.7', '192.168.1.20']);
+    expect(addresses({ cards: own, host: '192.168.1.7' })).toEqual(['192.168.1.7', '192.168.1.8']);
+    expect(addresses({ cards: [wired()], clientAddress: '10.0.0.1' })).toEqual(['10.0.0.2', '10.0.0.1']);
+  });
+
+  test('--bootp and --dhcp: a person says so of any device, and what is recorded of one with an address of its own holds', () => {
+    const made = plan('tplink_archer-c7-v5', 'factory', { dhcp: true, as: 'server', interface: 'eth1', cards });
+    expect(values(made)).toMatchObject({ part: 'bootp', name: 'ArcherC7v5_tp_recovery.bin', host: '192.168.0.66', router: '192.168.0.67' });
+    expect(made.gives).toEqual({ bootp: false, dhcp: true, mac: undefined });
+    expect(plan('mikrotik_hap-ac3', 'initramfs', { bootp: true, dhcp: true }).gives).toMatchObject({ bootp: true, dhcp: true });
+    expect(plan('joyit_jt-or750i', 'sysupgrade').part).toBe('server');
+    expect(values(plan('joyit_jt-or750i', 'sysupgrade', { bootp: true }))).toMatchObject({ part: 'bootp', name: 'jt-or750i_firmware.bin' });
+    expect(plan('dlink_dir-842-c1', 'factory', { bootp: true })).toMatchObject({ part: 'bootp', partFrom: 'option', guesses: [] });
+  });
+
+  test('--as server alone gives no addresses', () => {
+    const made = plan('mikrotik_hap-ac3', 'initramfs', { as: 'server', host: '192.168.88.2' });
+    expect(made).toMatchObject({ part: 'server', gives: undefined });
+  });
 });
 
 describe('makePlan() without a record', () => {
@@ -180,7 +236,7 @@ test('makePlan() has a plan for every device, and only networks of IPv4 in it', 
     const made = makePlan(facts, device, file, { kind: 'factory' } as Inspection, verdict('installs'), {});
     counts[made.part] += 1;
     if (made.partFrom === 'record' && made.part === 'client') expect(made.router).toBeDefined();
-    if (made.partFrom === 'habit' && made.part !== 'bootp') expect(made.guesses.length).toBeGreaterThan(0);
+    if (made.partFrom === 'habit') expect(made.guesses.length).toBeGreaterThan(0);
     for (const address of [made.router?.value, made.host?.value]) if (address !== undefined) expect(sameNetwork(address, address, 24)).toBe(true);
   }
   // 300 profiles have a recorded way without a console.

@@ -1,7 +1,7 @@
 /** `owimg doctor`: what is said of a computer, and which commands are offered for each fault. The computers are made up; nothing is asked of this one. */
 import { describe, expect, test } from 'vitest';
 import { runDoctor } from '../src/cli/doctor.ts';
-import type { Host, HostInterface } from '../src/flash/host.ts';
+import type { BindAnswer, Host, HostInterface } from '../src/flash/host.ts';
 import { type HostCheck, type Need, preflight } from '../src/flash/preflight.ts';
 import { consoleOf } from './support/console.ts';
 import { fakeHost, wired } from './support/flash-host.ts';
@@ -170,6 +170,90 @@ describe('port 69', () => {
       },
     });
     expect(asked).toContain(undefined);
+  });
+});
+
+describe('for a device that is given an address', () => {
+  const give: Need = { part: 'bootp', interface: 'eth0', proposed: '192.168.88.2', gives: { mac: undefined }, port: 69 };
+  const own = inNetwork('192.168.88.2');
+
+  test('a computer that is ready: all good', async () => {
+    const ready = await preflight(give, fakeHost({ cards: [own] }));
+    for (const code of ['host-link', 'host-address', 'host-port', 'host-firewall'])
+      expect(ready.checks.find((check) => check.code === code)).toMatchObject({ code, state: 'good' });
+    const says = (code: HostCheck['code']): string => ready.checks.find((check) => check.code === code)?.says ?? '';
+    expect(says('host-port')).toBe('UDP ports 67, 68 and 69 can be opened.');
+    expect(says('host-firewall')).toContain('UDP ports 67 and 69.');
+  });
+
+  test('the card has to be named, though there is but one', async () => {
+    const check = await checkOf('host-link', { ...give, interface: undefined }, { cards: [own] });
+    expect(check?.state).toBe('problem');
+    expect(check?.says).toContain('with --interface. There are: eth0 (cable in).');
+    expect((await checkOf('host-link', { ...give, interface: undefined, gives: undefined }, { cards: [own] }))?.state).toBe('note');
+  });
+
+  test('a card without an address needs one, as the plan has it', async () => {
+    const check = await checkOf('host-address', give, { cards: [wired()] });
+    expect(check?.state).toBe('problem');
+    expect(typed(check)[0]).toBe('sudo ip address add 192.168.88.2/24 dev eth0 && sudo ip link set eth0 up');
+  });
+
+  test('whether a card without a link has one nobody can tell, unless it can be used', async () => {
+    const off = (answer: BindAnswer) => checkOf('host-address', give, { cards: [wired({ link: 'no-cable' })], mayBind: async () => answer });
+    expect((await off('EADDRNOTAVAIL'))?.state).toBe('note');
+    expect(typed(await off('EADDRNOTAVAIL'))[0]).toContain('192.168.88.2/24 dev eth0');
+    expect((await off('yes'))?.state).toBe('good');
+  });
+
+  test('the address that the device is to get is beside none of the card, or ours is not there', async () => {
+    const beside = await checkOf('host-address', { ...give, router: '10.0.0.1' }, { cards: [own] });
+    expect(beside?.says).toContain('The device cannot be given 10.0.0.1: eth0 has 192.168.88.2/24');
+    expect(typed(beside)[0]).toContain('10.0.0.10/24 dev eth0');
+    expect((await checkOf('host-address', { ...give, router: '192.168.88.2' }, { cards: [own] }))?.state).toBe('problem');
+    expect((await checkOf('host-address', { ...give, router: '192.168.88.9' }, { cards: [own] }))?.state).toBe('good');
+    const other = await checkOf('host-address', { ...give, host: '192.168.88.5', proposed: '192.168.88.5' }, { cards: [own] });
+    expect(other?.says).toBe('eth0 does not have the address 192.168.88.5.');
+    expect(typed(other)[0]).toContain('192.168.88.5/24 dev eth0');
+  });
+
+  test('with another card the device has to be named', async () => {
+    const cards = [own, wired({ name: 'wlan0' }), wired({ name: 'lo', loopback: true })];
+    const check = await checkOf('host-mac', give, { cards });
+    expect(check?.state).toBe('problem');
+    expect(check?.says).toContain('This computer also has wlan0, and cannot tell');
+    expect((await checkOf('host-mac', { ...give, gives: { mac: '02:00:00:00:00:01' } }, { cards }))?.state).toBe('good');
+    expect((await checkOf('host-mac', { ...give, gives: undefined }, { cards }))?.state).toBe('note');
+    expect(await checkOf('host-mac', give, { cards: [own, wired({ name: 'lo', loopback: true })] })).toBeUndefined();
+  });
+
+  const taken = (...ports: readonly number[]): Partial<Host> => ({ mayBind: async (port) => (ports.includes(port) ? 'EADDRINUSE' : 'yes') });
+
+  test('the ports are for the administrator only: the lowest is named', async () => {
+    const check = await checkOf('host-port', give, { cards: [own], mayBind: async () => 'EACCES' });
+    expect(check?.says).toContain('UDP ports 67, 68 and 69 may be opened by the administrator only');
+    expect(typed(check)[0]).toBe('sudo sysctl net.ipv4.ip_unprivileged_port_start=67');
+  });
+
+  test('another TFTP server is a problem; a DHCP client of this computer may share its port; a DHCP server has a check of its own', async () => {
+    expect(await checkOf('host-port', give, { cards: [own], ...taken(69) })).toMatchObject({
+      state: 'problem',
+      says: expect.stringContaining('UDP port 69 is taken'),
+    });
+    const client = await checkOf('host-port', give, { cards: [own], ...taken(68) });
+    expect(client).toMatchObject({ state: 'note', says: expect.stringContaining('UDP port 68 is taken: a DHCP client') });
+    expect(typed(client)).toEqual(['sudo ss -lunp sport = :68']);
+    const server = { cards: [own], ...taken(67), isTaken: async (port: number) => port === 67 };
+    expect((await checkOf('host-port', give, server))?.state).toBe('good');
+    expect((await checkOf('host-server', give, server))?.state).toBe('note');
+  });
+
+  test('firewalls have to let in both ports', async () => {
+    const firewall = await checkOf('host-firewall', give, { cards: [own], firewall: async () => 'ufw' });
+    expect(firewall?.says).toContain('67/udp and 69/udp');
+    expect(typed(firewall)[0]).toBe('sudo ufw allow in on eth0 proto udp to any port 67,69');
+    expect((await checkOf('host-firewall', give, { cards: [own], firewall: async () => 'firewalld' }))?.says).toContain('67/udp and 69/udp');
+    expect(typed(await checkOf('host-firewall', { ...give, router: '192.168.88.3' }, { cards: [own], platform: 'windows' }))[0]).toContain('localport=67,69');
   });
 });
 

@@ -11,7 +11,7 @@ import schema from '../docs/schema/flash.schema.json' with { type: 'json' };
 import type { Console } from '../src/cli/console.ts';
 import { runDoctor } from '../src/cli/doctor.ts';
 import { type FlashFlags, runFlash } from '../src/cli/flash.ts';
-import type { Host } from '../src/flash/host.ts';
+import type { Host, HostInterface } from '../src/flash/host.ts';
 import type { Surroundings } from '../src/flash/surroundings.ts';
 import { consoleOf, owimg } from './support/console.ts';
 import { fakeHost, loopbackHost, wired } from './support/flash-host.ts';
@@ -408,12 +408,63 @@ describe('what stops it before anything is sent', () => {
     expect(asked[1]).toContain('Begin?');
   });
 
-  test('a loader that asks by BOOTP: the command that answers it', async () => {
-    const { status, err } = await nothingSent(asr, (port) =>
-      push(port, { device: 'mikrotik_rb5009upr', accept: ['verdict-unknown', 'identity-mismatch'], interface: 'eth0' }),
-    );
-    expect(status).toBe(2);
-    expect(err).toContain('--bootp --any-name --interface eth0');
+  describe('a loader that asks by BOOTP', () => {
+    const eth0 = wired({ addresses: [{ address: '192.168.88.2', prefix: 24 }] });
+    const mikrotik = (more: Partial<FlashFlags> = {}): FlashFlags => ({
+      device: 'mikrotik_rb5009upr',
+      yes: true,
+      accept: ['verdict-unknown', 'identity-mismatch'],
+      ...more,
+    });
+
+    test('the card has to be named: exit 2, with those that there are', async () => {
+      const { status, err } = await nothingSent(asr, () => mikrotik(), { host: fakeHost({ cards: [eth0, wired({ name: 'wlan0', link: 'no-cable' })] }) });
+      expect(status).toBe(2);
+      expect(err).toContain('name the one that leads to the device with --interface. There are: eth0 (cable in), wlan0 (no link)');
+    });
+
+    test('one that is not there: exit 4', async () => {
+      const { status, err } = await nothingSent(asr, () => mikrotik({ interface: 'eth7' }), { host: fakeHost({ cards: [eth0] }) });
+      expect(status).toBe(4);
+      expect(err).toContain('no network card "eth7". There are: eth0 (cable in).');
+    });
+
+    test('with several cards the device has to be named: exit 2', async () => {
+      const host = fakeHost({ cards: [eth0, wired({ name: 'docker0' })] });
+      const { status, err } = await nothingSent(asr, () => mikrotik({ interface: 'eth0' }), { host });
+      expect(status).toBe(2);
+      expect(err).toContain('This computer also has docker0, and cannot tell by which card a request comes in');
+      expect(err).toContain('--mac');
+    });
+
+    test('a card without an address: exit 4, with the command that gives it one', async () => {
+      const { status, err } = await nothingSent(asr, () => mikrotik({ interface: 'eth0' }), { host: fakeHost({}) });
+      expect(status).toBe(4);
+      expect(err).toContain('sudo ip address add 192.168.88.2/24 dev eth0');
+    });
+
+    test('a dry run says that the device is given an address, by what, on which card, and to whom', async () => {
+      const flags = mikrotik({ device: 'mikrotik_routerboard-750-r2', interface: 'eth0', mac: 'D4-CA-6D-01-02-03', dryRun: true, yes: undefined });
+      const { status, out } = await nothingSent('fixtures/elf/sound-mips-32-big.elf', () => flags, {
+        host: fakeHost({ cards: [eth0, wired({ name: 'wlan0' })] }),
+      });
+      expect(status).toBe(0);
+      expect(out).toContain('gives an address  by BOOTP, on eth0, to d4:ca:6d:01:02:03 only\n');
+      expect(out.replaceAll(/\s+/g, ' ')).toContain('So owimg is a BOOTP server meanwhile, for one device. It listens for another DHCP server');
+      expect(out).toContain('UDP ports         67, 68 and 69\n');
+      for (const line of out.split('\n')) if (!/^ {12}/.test(line)) expect(line.length).toBeLessThanOrEqual(80);
+    });
+
+    test.each<[string, Partial<FlashFlags>, string]>([
+      ['--mac where no address is given', { device: 'tplink_archer-c7-v5', mac: '02:00:00:00:00:01', accept: [] }, 'bad-usage'],
+      ['--client-address where no address is given', { device: 'tplink_archer-c7-v5', clientAddress: '192.168.0.67', accept: [] }, 'bad-usage'],
+      ['a hardware address that is none', { mac: 'eth0' }, 'bad-value'],
+      ['an address for the device that is none', { clientAddress: '192.168.88' }, 'bad-value'],
+      ['an IPv6 address', { host: 'fd00::1' }, 'bad-usage'],
+      ['--bootp for one that waits for the file', { as: 'client', bootp: true }, 'bad-usage'],
+    ])('refuses %s', async (_, flags, code) => {
+      await expect(flash(archer, mikrotik({ interface: 'eth0', ...flags }), { host: fakeHost({ cards: [eth0] }) })).rejects.toMatchObject({ code });
+    });
   });
 
   test('a computer without the address: exit 4, with the command, unless it is accepted', async () => {
@@ -455,12 +506,30 @@ describe('the command line', () => {
   });
 });
 
-test('docs/flash.md shows what a dry run prints', async () => {
+describe('docs/flash.md shows what a dry run prints', () => {
   const page = readFileSync(new URL('../docs/flash.md', import.meta.url), 'utf8');
-  const [, path = '', shown] = /^\$ owimg flash (\S+) --device "archer c7 v5" --verify --dry-run\n([\s\S]*?)\n```$/m.exec(page) ?? [];
-  const host = fakeHost({ cards: [wired({ addresses: [{ address: '192.168.0.66', prefix: 24 }] })] });
-  const { out } = await flash(path, { device: 'archer c7 v5', verify: true, dryRun: true }, { host });
-  expect(out.trimEnd()).toBe(shown);
+
+  test.each<[string, string, Partial<FlashFlags>, HostInterface[]]>([
+    [
+      'of a device that fetches the file',
+      '--device "archer c7 v5" --verify --dry-run',
+      { device: 'archer c7 v5', verify: true },
+      [wired({ addresses: [{ address: '192.168.0.66', prefix: 24 }] })],
+    ],
+    [
+      'of a device that asks for an address',
+      '--device mikrotik_routerboard-750-r2 --interface eth0 --mac 4c:5e:0c:12:34:56 --dry-run',
+      { device: 'mikrotik_routerboard-750-r2', interface: 'eth0', mac: '4c:5e:0c:12:34:56' },
+      [wired({ addresses: [{ address: '192.168.88.2', prefix: 24 }] }), wired({ name: 'wlan0', wireless: true })],
+    ],
+  ])('%s', async (_, typed, flags, cards) => {
+    const blocks = page.split('\n$ owimg flash ').slice(1);
+    const block = blocks.find((text) => text.includes(` ${typed}\n`)) ?? '';
+    const [path = ''] = block.split(' ');
+    const shown = block.slice(block.indexOf('\n') + 1, block.indexOf('\n```'));
+    const { out } = await flash(path, { device: '', dryRun: true, ...flags }, { host: fakeHost({ cards }) });
+    expect(out.trimEnd()).toBe(shown);
+  });
 });
 
 test('after yes and yes it is sent', () =>
@@ -491,6 +560,7 @@ describe('docs/schema/flash.schema.json', () => {
       [wndr, push(6969)],
       [wndr, push(6969, { device: 'dlink_dir-842-c1' })],
       [asr, push(6969, { device: 'mikrotik_rb5009upr' })],
+      [asr, { device: 'mikrotik_rb5009upr', interface: 'lo', mac: '02:00:00:00:00:01' }],
     ];
     for (const [path, flags] of plans) {
       const { status, out } = await flash(path, { ...flags, dryRun: true, json: true });

@@ -9,6 +9,7 @@ import { getPace, pushPace } from '../src/tftp/pace.ts';
 import { bytesSource } from '../src/tftp/sending.ts';
 import { type ServerEvent, serverLimits } from '../src/tftp/server.ts';
 import { type ListenEvent, runClient, UdpServer } from '../src/tftp/udp.ts';
+import { owimg } from './support/console.ts';
 import { bytesAt, type ClientName, clientMissing, type Daemon, type DaemonName, getCommand, missing, runTool, startDaemon } from './support/tftp-daemons.ts';
 import { Collected, numberedBytes } from './support/tftp-peers.ts';
 
@@ -31,6 +32,8 @@ async function written(where: string, name: string, expected: Uint8Array): Promi
   }
   return false;
 }
+
+const bytesText = (where: string, name: string): string => Buffer.from(bytesAt(where, name)).toString('latin1');
 
 function client(
   at: { readonly address: string; readonly port: number },
@@ -118,6 +121,49 @@ describe.each<DaemonName>(['atftpd', 'tftpd-hpa', 'dnsmasq'])('our client and %s
   test.skipIf(name === 'dnsmasq').each(large)('put, plain, %i bytes: the numbers of the blocks roll over', async (size) => {
     expect(await client(daemon, { direction: 'put', name: `new-${size}`, bytes: content(size) })).toMatchObject({ outcome: 'complete', bytes: size });
     expect(await written(daemon.folder, `new-${size}`, content(size))).toBe(true);
+  });
+});
+
+describe.each<DaemonName>(['atftpd', 'tftpd-hpa'])('owimg tftp --netascii and %s', (name) => {
+  const reason = missing(name);
+  if (reason !== undefined) {
+    test.skip(`skipped: ${reason}`, () => undefined);
+    return;
+  }
+  let daemon: Daemon;
+  beforeAll(async () => {
+    daemon = await startDaemon(name, join(folder, `${name}-text`));
+  });
+  afterAll(() => daemon?.stop());
+
+  // What is two bytes on the wire is cut in two at the end of a block, or of the file.
+  const texts: readonly (readonly [string, string])[] = [
+    ['lines', 'a\nb\n\nc'],
+    ['a CR by itself', 'a\rb\r\nc\r'],
+    ['CR LF cut in two by a block', `${'x'.repeat(511)}\n${'y'.repeat(600)}\n`],
+    ['CR NUL cut in two by a block', `${'x'.repeat(511)}\r${'y'.repeat(600)}`],
+    ['only ends of lines, 512 bytes as they travel', '\n'.repeat(256)],
+    ['nothing', ''],
+  ];
+
+  test.each(texts)('put: %s', async (label, text) => {
+    const [from, to] = [join(folder, 'text.txt'), `put-${label.replaceAll(/\W+/g, '-')}`];
+    writeFileSync(from, text, 'latin1');
+    const { status, err } = await owimg(['tftp', 'put', from, daemon.address, to, '-p', String(daemon.port), '--netascii', '--trace']);
+    expect(status, err).toBe(0);
+    expect(err).toContain(`WRQ "${to}" netascii`);
+    expect(await written(daemon.folder, to, new Uint8Array(Buffer.from(text, 'latin1'))), JSON.stringify(bytesText(daemon.folder, to))).toBe(true);
+  });
+
+  test.each(texts)('get: %s', async (label, text) => {
+    const there = `get-${label.replaceAll(/\W+/g, '-')}`;
+    writeFileSync(join(daemon.folder, there), text, 'latin1');
+    chmodSync(join(daemon.folder, there), 0o644);
+    const output = join(folder, `${name}-${there}`);
+    const { status, err } = await owimg(['tftp', 'get', daemon.address, there, '-p', String(daemon.port), '-o', output, '--netascii', '--trace']);
+    expect(status, err).toBe(0);
+    expect(err).toContain(`RRQ "${there}" netascii`);
+    expect(readFileSync(output, 'latin1')).toBe(text);
   });
 });
 

@@ -1,33 +1,27 @@
 /** `owimg flash FILE --device D`: shows the plan, asks, sends or serves, and stays until the device is back. Everything it needs is imported when it runs. */
-import { createHash } from 'node:crypto';
-import { isIP, isIPv4 } from 'node:net';
 import { basename } from 'node:path';
 import { type Command, Option } from '@commander-js/extra-typings';
 import { errorKinds, OwimgError } from '../core/errors.ts';
 import { byteCount } from '../core/hex.ts';
-import type { Inspection } from '../core/types.ts';
-import type { Sighting, Verification } from '../flash/afterwards.ts';
+import type { CarryOutOptions, FlashEvent, Flashed, Transferred } from '../flash/carry-out.ts';
 import type { Host } from '../flash/host.ts';
-import type { Plan, PlanOptions } from '../flash/plan.ts';
-import type { Preflight } from '../flash/preflight.ts';
-import type { Job, ReadBack, Sent } from '../flash/session.ts';
+import type { Plan } from '../flash/plan.ts';
+import type { Prepared, PrepareOptions } from '../flash/prepare.ts';
+import type { ReadBack } from '../flash/session.ts';
 import type { Surroundings } from '../flash/surroundings.ts';
-import { formats } from '../index.ts';
-import { openWith } from '../inspect.ts';
 import { type Following, follow } from '../io/follow.ts';
 import { readFile } from '../io/read-file.ts';
 import { requireWritable, writeFile } from '../io/write-file.ts';
-import { memberOf } from '../members.ts';
 import { schemaVersion } from '../report/json.ts';
 import { harmless, statusSentence, whatItIs } from '../report/words.ts';
-import { type ClientEvent, peerText } from '../tftp/client.ts';
-import { plainName, type ServerEvent } from '../tftp/server.ts';
-import type { ListenEvent, SendProblem } from '../tftp/udp.ts';
+import { peerText } from '../tftp/client.ts';
+import { plainName } from '../tftp/server.ts';
 import { version } from '../version.ts';
 import { type Console, sayError } from './console.ts';
 import { interruptible } from './interrupt.ts';
 import { Progress } from './progress.ts';
-import { eventLine, meaningOf, milliseconds, speedText, tracer, wholeNumber } from './tftp-options.ts';
+import { dhcpEventText, dhcpTracer } from './serve-dhcp.ts';
+import { eventLine, milliseconds, speedText, tracer, wholeNumber } from './tftp-options.ts';
 
 const tool = { name: 'owimg', version };
 
@@ -42,6 +36,10 @@ export interface FlashFlags {
   readonly router?: string | undefined;
   readonly host?: string | undefined;
   readonly interface?: string | undefined;
+  readonly bootp?: true | undefined;
+  readonly dhcp?: true | undefined;
+  readonly mac?: string | undefined;
+  readonly clientAddress?: string | undefined;
   readonly name?: string | undefined;
   readonly port?: string | undefined;
   readonly back?: string | undefined;
@@ -63,157 +61,38 @@ export interface World {
   readonly quietFor?: number | undefined;
 }
 
-/** Accepts that the way is a guess. */
-const guessCode = 'habit-guessed';
-
-/** Nobody has answered for so long: time for advice. */
-const quietFor = 30_000;
-
-function checkFlags(flags: FlashFlags): void {
-  const { json, ndjson, dryRun, router, host, back, wait, port } = flags;
+function checkFlags({ json, ndjson, dryRun, wait }: FlashFlags): void {
   if (json === true && dryRun !== true)
     throw new OwimgError('bad-usage', 'Cannot print --json while it goes on', 'With --dry-run it prints the plan; --ndjson prints events.');
   if (json === true && ndjson === true) throw new OwimgError('bad-usage', 'Cannot print --json and --ndjson at once', 'Choose one of them.');
-  for (const [option, address] of Object.entries({ '--router': router, '--host': host, '--back': back })) {
-    if (address !== undefined && isIP(address) === 0)
-      throw new OwimgError('bad-value', `Cannot use "${address}" for ${option}: expected an address in numbers, as 192.168.1.1`, 'Boot loaders have no names.');
-  }
-  if (router !== undefined && host !== undefined && isIPv4(router) !== isIPv4(host))
-    throw new OwimgError('bad-usage', 'Cannot use an IPv4 and an IPv6 address at once');
   if (wait !== undefined) milliseconds(wait, 'the time to wait');
-  if (port !== undefined) wholeNumber(port, 'a port', 1, 65535);
 }
 
-interface Proved {
-  readonly plan: Plan;
-  readonly bytes: Uint8Array;
-  readonly inspection: Inspection;
-  readonly what: string;
-  readonly expected: import('../flash/expected.ts').Expected;
-}
-
-/** Reads, inspects and judges the file; the bytes that come out are the bytes that were judged. */
-async function prove(path: string, flags: FlashFlags, io: Console): Promise<Proved> {
-  const [{ checkContext, checkWith }, { loadDeviceFacts }, { requireDevice }, { makePlan, verdictByPlan }, { expectedOf }, { countChecks }] = await Promise.all(
-    [
-      import('../check.ts'),
-      import('../devices/load.ts'),
-      import('../devices/lookup.ts'),
-      import('../flash/plan.ts'),
-      import('../flash/expected.ts'),
-      import('../report/text.ts'),
-    ],
-  );
-  const progress = new Progress(io);
-  const facts = await loadDeviceFacts();
-  const device = requireDevice(facts, flags.device);
-  const { bytes: read } = await readFile(path);
-  progress.step(`checking ${path} (${byteCount(read.length)})`);
-  const given = path === '-' ? { deep: true } : { deep: true, name: path };
-  const outer = await openWith(formats, read, given);
-  const member = outer.inspection.kind === 'archive' || flags.member !== undefined ? memberOf(outer, formats, flags.member) : undefined;
-  // What was only packed is unpacked here: loaders take it as it is written to the flash.
-  const bytes = member?.bytes ?? read;
-  const opened = member === undefined ? outer : await openWith(formats, bytes, { deep: true, ...(member.name === undefined ? {} : { name: member.name }) });
-  const { inspection } = opened;
-  if (inspection.kind === 'archive') {
-    throw new OwimgError(
-      'member-needed',
-      `Cannot flash "${path}": it is an archive, which no loader unpacks`,
-      'Unpack it, and choose the file for your device.',
-    );
-  }
-  const sha256 = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
-  const fileName = member?.name ?? (path === '-' ? undefined : path.replace(/\.(gz|xz)$/i, member === undefined ? '$&' : ''));
-  const file = {
-    path,
-    ...(member?.name === undefined ? {} : { member: member.name }),
-    name: fileName === undefined ? undefined : basename(fileName),
-    size: bytes.length,
-    sha256: sha256(bytes),
-  };
-  const options: PlanOptions = {
-    as: flags.as,
-    router: flags.router,
-    host: flags.host,
-    name: flags.name,
-    interface: flags.interface,
-    back: flags.back,
-    port: flags.port === undefined ? undefined : wholeNumber(flags.port, 'a port', 1, 65535),
-  };
-  const context = checkContext(formats, facts);
-  const verdict = verdictByPlan(facts, device, options, (judged) => {
-    // What the file is called on this computer does not matter: it is sent under the name that the loader wants.
-    const found = checkWith(inspection, bytes.length, context, { device: judged, name: flags.name }).verdicts.find(({ route }) => route === 'tftp');
-    if (found === undefined) throw new Error('check gives a verdict for every route of a device');
-    return found;
-  });
-  const plan = makePlan(facts, device, file, inspection, verdict, options);
-  progress.clear();
-  return {
-    plan,
-    bytes,
-    inspection,
-    what: `${whatItIs(inspection)}${statusSentence(inspection, countChecks(inspection.root))}`,
-    expected: expectedOf(device, inspection, plan.ramOnly, opened.bytesOf, sha256),
-  };
-}
-
-/** What keeps the plan from being carried out; the image first. */
-async function obstacle({ plan }: Proved, ready: Preflight, accepted: ReadonlySet<string>): Promise<OwimgError | undefined> {
-  const { gateOf } = await import('../flash/plan.ts');
-  const { verdict, part, missing, device } = plan;
-  const gate = gateOf(plan, accepted);
-  if (!gate.open) {
-    const codes = `If you know better: --accept ${gate.codes.join(' ')}.`;
-    if (gate.exit === 3) {
-      return new OwimgError(
-        'verdict-unknown',
-        `Not sent: whether the boot loader of ${device.title} takes this cannot be told. ${verdict.reason}`,
-        `${verdict.next} ${codes}`,
-      );
-    }
-    return new OwimgError('input-refused', `Not sent: ${verdict.reason}`, `${verdict.next} ${codes}`);
-  }
-  if (part === 'none') {
-    return new OwimgError(
-      'recovery-unknown',
-      `How the boot loader of ${device.title} takes an image is not recorded`,
-      [errorKinds['recovery-unknown'].hint, ...plan.notes].join(' '),
-    );
-  }
-  if (part === 'bootp') {
-    const { bootpCommand } = await import('../report/flash-text.ts');
-    return new OwimgError(
-      'bad-usage',
-      `The boot loader of ${device.title} asks for an address first, by BOOTP or DHCP`,
-      `The image fits. Type: ${bootpCommand(plan)}`,
-    );
-  }
-  if (missing.length > 0) {
-    return new OwimgError(
-      'bad-usage',
-      `Not recorded is the address that its loader asks: give it with ${missing.join(' and ')}`,
-      'A sniffer shows it while the device starts: tcpdump -ni CARD arp.',
-    );
-  }
-  const problem = ready.checks.find(({ state, code }) => state === 'problem' && !accepted.has(code));
-  if (problem !== undefined) {
-    const [first] = problem.commands;
-    const type = first === undefined ? '' : `Type: ${first.type}. `;
-    return new OwimgError('host-not-ready', problem.says, `${type}If you know better: --accept ${problem.code}.`);
-  }
-  return undefined;
-}
+const optionsOf = (flags: FlashFlags): PrepareOptions => ({
+  as: flags.as,
+  router: flags.router,
+  host: flags.host,
+  name: flags.name,
+  interface: flags.interface,
+  back: flags.back,
+  port: flags.port === undefined ? undefined : wholeNumber(flags.port, 'a port', 1, 65535),
+  bootp: flags.bootp,
+  dhcp: flags.dhcp,
+  mac: flags.mac,
+  clientAddress: flags.clientAddress,
+  member: flags.member,
+  accept: flags.accept,
+  verify: flags.verify,
+  readBack: flags.readBack,
+});
 
 /** Guesses are confirmed one by one, the beginning once. */
-async function confirm({ plan }: Proved, flags: FlashFlags, accepted: ReadonlySet<string>, io: Console): Promise<void> {
+async function confirm({ plan, accepted }: Prepared, flags: FlashFlags, io: Console): Promise<void> {
+  const { unconfirmedGuess } = await import('../flash/obstacle.ts');
   const { ask } = io;
-  if (plan.guesses.length > 0 && !accepted.has(guessCode)) {
-    if (flags.yes === true || ask === undefined) {
-      const hint = `Give --as and the address if you know them, or take the guess: --accept ${guessCode}.`;
-      throw new OwimgError('not-confirmed', `A guess has to be confirmed. ${plan.guesses.join(' ')}`, hint);
-    }
+  const guessed = unconfirmedGuess(plan, accepted);
+  if (guessed !== undefined) {
+    if (flags.yes === true || ask === undefined) throw guessed;
     for (const guess of plan.guesses) {
       if (!isYes(await ask(`${harmless(guess)}\nIs your device like that? Type yes, or anything else to stop: `))) throw declined();
     }
@@ -238,8 +117,11 @@ class Talk {
   readonly #begin = performance.now();
   readonly #told = new Set<string>();
   readonly transcript: string[] = [];
-  /** Somebody has answered or asked. */
+  /** Somebody has answered or asked for the file. */
   heard = false;
+  /** The device has an address from us. */
+  addressed = false;
+  #sent = false;
 
   constructor(io: Console, flags: FlashFlags, plan: Plan) {
     this.#io = io;
@@ -269,12 +151,12 @@ class Talk {
 
   readonly progress = (bytes: number): void => this.step(`${byteCount(bytes)} of ${byteCount(this.#plan.file.size)}`);
 
-  readonly event = (event: ClientEvent | SendProblem | ServerEvent | ListenEvent): void => {
+  readonly event = (event: FlashEvent): void => {
     this.tell(event);
     const text = this.#words(event);
     if (text === undefined || this.#told.has(text)) return;
-    // What is said four times a second is said once.
-    if (event.event === 'send-problem' || event.event === 'put-off' || event.event === 'refused') this.#told.add(text);
+    // What is said four times a second is said once; loaders ask for an address again and again, too.
+    if (event.event === 'send-problem' || event.event === 'put-off' || event.event === 'refused' || event.event.startsWith('dhcp-')) this.#told.add(text);
     this.say(text);
   };
 
@@ -282,10 +164,12 @@ class Talk {
     this.#progress.clear();
   }
 
-  #words(event: ClientEvent | SendProblem | ServerEvent | ListenEvent): string | undefined {
+  #words(event: FlashEvent): string | undefined {
     switch (event.event) {
       case 'answered':
         this.heard = true;
+        // It is only asked to give the file back.
+        if (this.#sent) return undefined;
         return `The boot loader has answered (${peerText(event.from)}). Let the button go; leave the power on.`;
       case 'put-off':
         return `${event.from.address} says ${event.text}: the firmware has booted, and this is its own TFTP server. Switch the device off and on;`;
@@ -313,102 +197,37 @@ class Talk {
         return event.outcome === 'complete' || event.outcome === 'unconfirmed' || event.outcome === 'interrupted'
           ? undefined
           : `router ${event.from.address} broke off (${byteCount(event.bytes)} of ${byteCount(event.size)})${event.text === '' ? '' : `: ${event.text}`}. owimg goes on to listen.`;
+      case 'waiting-for-cable':
+        return `Waiting for ${event.interface}: the device is off, the cable is out, or the card has no address.`;
+      case 'advice':
+        return `${event.says} owimg goes on.`;
+      case 'sent':
+        this.#sent = true;
+        return sentText(event);
+      case 'read-back':
+        return readBackWords[event.result];
+      case 'console':
+        return `The console says "${event.line}": the system has started.`;
+      case 'dhcp-reply':
+        this.addressed = true;
+        return sentence(dhcpEventText(event));
+      case 'dhcp-listening':
+      case 'dhcp-ready':
+      case 'dhcp-ignored':
+      case 'dhcp-other-server':
+      case 'dhcp-send-problem':
+        return sentence(dhcpEventText(event));
       default:
         return undefined;
     }
   }
 }
 
-/** What to say while nobody answers: what a ping tells. */
-async function silenceAdvice({ part, router, host }: Plan, around: Surroundings): Promise<string> {
-  if (part === 'server') {
-    return `Nobody has asked so far. Is the cable in the right port, is this computer ${host?.value ?? 'at the address that the loader asks'}, does a firewall let UDP port 69 in? owimg doctor looks. Many loaders ask only while a button is held at power-on.`;
-  }
-  const answer = router === undefined ? undefined : await around.ping(router.value);
-  const address = router?.value ?? 'the device';
-  if (answer === undefined) {
-    return `Nobody has answered so far, not even a ping to ${address}. Is the cable in a LAN port, is the address right, is the device in its boot loader? Some loaders answer no ping at all.`;
-  }
-  if (answer.ttl !== undefined && answer.ttl <= 64) {
-    return `${address} answers a ping with TTL ${answer.ttl}: that is a running system, not the boot loader. Its moment is over; switch the device off and on.`;
-  }
-  return `${address} answers a ping${answer.ttl === undefined ? '' : ` with TTL ${answer.ttl}, as boot loaders do`}, but takes no file. It may want another name (--name), or a button held for longer; a firewall may throw its answers away.`;
-}
-
-async function carryOut(
-  proved: Proved,
-  flags: FlashFlags,
-  talk: Talk,
-  world: World,
-  signal: AbortSignal,
-  io: Console,
-): Promise<{ sent: Sent; back?: ReadBack | undefined; askedAgain?: () => boolean; stop: () => void }> {
-  const { readBack, sendFile, serveFile } = await import('../flash/session.ts');
-  const { plan, bytes } = proved;
-  const job: Job = {
-    plan,
-    bytes,
-    signal,
-    askFor: flags.wait === undefined ? Number.POSITIVE_INFINITY : milliseconds(flags.wait, 'the time to wait'),
-    event: talk.event,
-    trace: flags.trace === true ? tracer(io) : undefined,
-    progress: io.interactive ? talk.progress : undefined,
-  };
-  const quiet = setInterval(() => {
-    if (!talk.heard) void silenceAdvice(plan, world.around).then((text) => (talk.heard || signal.aborted ? undefined : talk.say(`${text} owimg goes on.`)));
-  }, world.quietFor ?? quietFor);
-  try {
-    if (plan.part === 'server') return await serveFile(job);
-    talk.say(`Asking ${plan.router?.value ?? ''} to take ${plan.name?.value ?? ''}. Now do what the plan says; Ctrl-C ends it.`);
-    const sent = await sendFile(job);
-    const back = sent.sent === 'sent' && flags.readBack === true ? await readBack({ ...job, event: (event) => talk.tell(event) }) : undefined;
-    return { sent, back, stop: () => undefined };
-  } finally {
-    clearInterval(quiet);
-    talk.end();
-  }
-}
-
-async function transferError(sent: Extract<Sent, { sent: 'failed' }>, plan: Plan, around: Surroundings): Promise<OwimgError> {
-  const meaning = sent.said === undefined ? undefined : await meaningOf(sent.said);
-  if (sent.began)
-    return new OwimgError(
-      'transfer-failed',
-      sent.message,
-      meaning ?? 'What the device has so far it mostly throws away. Leave it for a minute, then begin anew.',
-    );
-  return new OwimgError('cannot-reach', sent.message, meaning ?? (await silenceAdvice(plan, around)));
-}
-
-/** What comes behind the transfer. @returns `undefined`: sent, and nobody asked for more. */
-async function afterwards(
-  { plan, expected }: Proved,
-  flags: FlashFlags,
-  talk: Talk,
-  world: World,
-  ready: Preflight,
-  log: Following | undefined,
-  done: { readonly loader: string; readonly askedAgain: (() => boolean) | undefined },
-  signal: AbortSignal,
-): Promise<Verification | undefined> {
-  const { fromConsole, watchConsole, watchReturn } = await import('../flash/afterwards.ts');
-  const { readConsole } = await import('../flash/console-log.ts');
-  const { sightingText } = await import('../report/flash-text.ts');
-  const patience = plan.seconds.most * 1000;
-  const reading = log === undefined ? undefined : async () => readConsole(await log.read());
-  if (flags.verify === true) {
-    const see = (sighting: Sighting): void => {
-      talk.tell({ event: 'seen', seen: sighting });
-      talk.say(sightingText(sighting));
-    };
-    const watched = { address: plan.back.value, interface: ready.interface, expected, patience, console: reading, ...done };
-    return watchReturn(watched, world.around, see, signal);
-  }
-  if (reading === undefined) return undefined;
-  talk.say('Waiting for what the console says.');
-  const told = await watchConsole(reading, patience, world.around, signal);
-  if (told?.outcome === 'booted') talk.say(`The console says "${told.line}": the system has started.`);
-  return told === undefined ? undefined : fromConsole(told);
+/** With a capital letter, unless it begins with who it was, and a full stop. */
+function sentence(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const whole = /[.?]$/.test(text) ? text : `${text}.`;
+  return whole.startsWith('router ') ? whole : `${whole.charAt(0).toUpperCase()}${whole.slice(1)}`;
 }
 
 const readBackWords: Readonly<Record<ReadBack, string>> = {
@@ -418,69 +237,81 @@ const readBackWords: Readonly<Record<ReadBack, string>> = {
   interrupted: 'Reading back was ended.',
 };
 
-const notTheSame: Verification = {
-  result: 'different',
-  says: 'What the loader gave back is not what it was sent.',
-  compared: [],
-  next: 'Leave it alone until it answers again or restarts, then send the image once more.',
-};
-
 const verificationCodes = { verified: 0, different: errorKinds['other-system'].exit, unverified: errorKinds['not-verified'].exit, interrupted: 130 } as const;
 
-async function transferAndWatch(proved: Proved, flags: FlashFlags, world: World, ready: Preflight, io: Console, talk: Talk): Promise<number> {
-  const { patienceText, renderVerification } = await import('../report/flash-text.ts');
-  const log = flags.serialLog === undefined ? undefined : await follow(flags.serialLog);
+async function transferAndWatch(prepared: Prepared, flags: FlashFlags, world: World, io: Console, talk: Talk): Promise<number> {
+  const [{ carryOut }, { patienceText, renderVerification, sightingText }] = await Promise.all([
+    import('../flash/carry-out.ts'),
+    import('../report/flash-text.ts'),
+  ]);
+  const { plan } = prepared;
+  const log: Following | undefined = flags.serialLog === undefined ? undefined : await follow(flags.serialLog);
+  const options: CarryOutOptions = {
+    wait: flags.wait === undefined ? undefined : milliseconds(flags.wait, 'the time to wait'),
+    console: log === undefined ? undefined : () => log.read(),
+    trace: flags.trace === true ? tracer(io) : undefined,
+    dhcpTrace: flags.trace === true ? dhcpTracer(io) : undefined,
+    progress: io.interactive ? talk.progress : undefined,
+    quietFor: world.quietFor,
+    event: (event) => {
+      talk.event(event);
+      if (event.event === 'seen') talk.say(sightingText(event.seen));
+      if (event.event === 'sent') {
+        talk.say(patienceText(plan));
+        if (log !== undefined && flags.verify !== true) talk.say('Waiting for what the console says.');
+      }
+    },
+  };
   return interruptible(async (signal) => {
-    let stop = (): void => undefined;
     try {
-      const done = await carryOut(proved, flags, talk, world, signal, io);
-      stop = done.stop;
-      const { sent } = done;
-      if (sent.sent === 'interrupted') {
-        talk.tell({ event: 'result', result: 'interrupted', exit: 130 });
-        talk.say(
-          talk.heard
-            ? 'Stopped. The device was told; what it has so far it mostly throws away.'
-            : 'Stopped. Nobody had answered, so nothing has come to the device.',
-        );
-        return 130;
-      }
-      if (sent.sent === 'failed') throw await transferError(sent, proved.plan, world.around);
-      talk.tell({ event: 'sent', ...sent, sha256: proved.plan.file.sha256 });
-      talk.say(sentText(sent));
-      talk.say(patienceText(proved.plan));
-      if (done.back !== undefined) {
-        talk.tell({ event: 'read-back', result: done.back });
-        talk.say(readBackWords[done.back]);
-      }
-      const verification =
-        done.back === 'different'
-          ? notTheSame
-          : await afterwards(proved, flags, talk, world, ready, log, { loader: sent.to.address, askedAgain: done.askedAgain }, signal);
-      if (verification === undefined) {
-        const exit = signal.aborted ? 130 : 0;
-        talk.tell({ event: 'result', result: 'sent', exit });
-        const after = proved.plan.ramOnly
-          ? ''
-          : ' When it is back, ssh root@192.168.1.1 cat /etc/openwrt_release says what runs; --verify would have compared it.';
-        talk.note('SENT');
-        if (flags.ndjson !== true) io.out(`SENT${after === '' ? '' : `.${after}`}\n`);
-        return exit;
-      }
-      const exit = verificationCodes[verification.result];
-      talk.tell({ event: 'result', ...verification, exit });
-      const text = renderVerification(verification, { columns: io.columns, colour: flags.ndjson === true ? false : io.colour });
-      talk.note(renderVerification(verification, { columns: 1000, colour: false }).trimEnd());
-      if (flags.ndjson !== true) io.out(text);
-      return exit;
+      if (plan.part === 'client') talk.say(`Asking ${plan.router?.value ?? ''} to take ${plan.name?.value ?? ''}. Now do what the plan says; Ctrl-C ends it.`);
+      const flashed = await carryOut(prepared, options, world.around, signal);
+      talk.end();
+      return outcome(flashed, plan, flags, signal.aborted, io, talk, renderVerification);
     } finally {
-      stop();
+      talk.end();
       log?.stop();
     }
   });
 }
 
-function sentText(sent: Extract<Sent, { sent: 'sent' }>): string {
+/** Says what came of it. @returns the exit status */
+function outcome(
+  { result, verification }: Flashed,
+  plan: Plan,
+  flags: FlashFlags,
+  ended: boolean,
+  io: Console,
+  talk: Talk,
+  render: typeof import('../report/flash-text.ts').renderVerification,
+): number {
+  if (verification !== undefined) {
+    const exit = verificationCodes[verification.result];
+    talk.tell({ event: 'result', ...verification, exit });
+    talk.note(render(verification, { columns: 1000, colour: false }).trimEnd());
+    if (flags.ndjson !== true) io.out(render(verification, { columns: io.columns, colour: io.colour }));
+    return exit;
+  }
+  if (result === 'interrupted') {
+    talk.tell({ event: 'result', result: 'interrupted', exit: 130 });
+    talk.say(
+      talk.heard
+        ? 'Stopped. The device was told; what it has so far it mostly throws away.'
+        : talk.addressed
+          ? 'Stopped. The device has been given an address, and nothing else.'
+          : 'Stopped. Nobody had answered, so nothing has come to the device.',
+    );
+    return 130;
+  }
+  const exit = ended ? 130 : 0;
+  talk.tell({ event: 'result', result: 'sent', exit });
+  const after = plan.ramOnly ? '' : ' When it is back, ssh root@192.168.1.1 cat /etc/openwrt_release says what runs; --verify would have compared it.';
+  talk.note('SENT');
+  if (flags.ndjson !== true) io.out(`SENT${after === '' ? '' : `.${after}`}\n`);
+  return exit;
+}
+
+function sentText(sent: Transferred): string {
   const again = sent.retransmissions > 0 ? `, ${sent.retransmissions} packets sent again` : '';
   const all = sent.unconfirmed
     ? 'All of it is sent, and it is probably complete: only the last acknowledgement is missing, as with loaders that begin to write at once'
@@ -506,29 +337,21 @@ export async function runFlash(path: string, flags: FlashFlags, io: Console, wor
 
 async function run(path: string, flags: FlashFlags, io: Console, world: World): Promise<number> {
   if (flags.transcript !== undefined) await requireWritable(flags.transcript, flags.force === true);
-  const accepted = new Set(flags.accept ?? []);
-  const proved = await prove(path, flags, io);
-  const { plan, what } = proved;
-  const [{ preflight }, { renderPlan }, { planJson }] = await Promise.all([
-    import('../flash/preflight.ts'),
+  const [{ prepare, checkPlanOptions }, { renderPlan }, { planJson }, { countChecks }] = await Promise.all([
+    import('../flash/prepare.ts'),
     import('../report/flash-text.ts'),
     import('../report/flash-json.ts'),
+    import('../report/text.ts'),
   ]);
-  const need = {
-    part: plan.part === 'client' || plan.part === 'server' ? plan.part : undefined,
-    router: plan.router?.value,
-    // Who sends may do so from any address in the network, unless one was named.
-    host: plan.part === 'server' || plan.host?.from === 'option' ? plan.host?.value : undefined,
-    back: flags.verify === true ? plan.back.value : undefined,
-    proposed: plan.host?.value,
-    interface: plan.interface,
-    port: plan.port.value,
-    rollsOver: plan.blocks.rollsOver,
-  };
-  const ready = await preflight(need, world.host);
-  if (flags.readBack === true && plan.part !== 'client')
-    throw new OwimgError('bad-usage', 'Cannot read back from a loader that fetches the file itself', 'Leave --read-back out; --verify compares what runs.');
-  const refused = await obstacle(proved, ready, accepted);
+  const options = optionsOf(flags);
+  checkPlanOptions(options);
+  const { bytes } = await readFile(path);
+  const progress = new Progress(io);
+  progress.step(`checking ${path} (${byteCount(bytes.length)})`);
+  const prepared = await prepare({ path, bytes }, flags.device, options, world.host);
+  progress.clear();
+  const { plan, ready, obstacle: refused, inspection } = prepared;
+  const what = `${whatItIs(inspection)}${statusSentence(inspection, countChecks(inspection.root))}`;
   const exit = refused === undefined ? 0 : errorKinds[refused.code].exit;
   const talk = new Talk(io, flags, plan);
   const shown = (columns: number, colour: boolean, hidden = false): string =>
@@ -545,8 +368,8 @@ async function run(path: string, flags: FlashFlags, io: Console, world: World): 
   let status: number;
   try {
     if (refused !== undefined) throw refused;
-    await confirm(proved, flags, accepted, io);
-    status = await transferAndWatch(proved, flags, world, ready, io, talk);
+    await confirm(prepared, flags, io);
+    status = await transferAndWatch(prepared, flags, world, io, talk);
   } catch (error) {
     if (!(error instanceof OwimgError)) throw error;
     const { code, message, hint } = error;
@@ -583,6 +406,10 @@ export function addFlash(program: Command, io: Console, done: (status: number) =
     .option('--router <address>', 'address of the boot loader')
     .option('--host <address>', 'address of this computer, as the loader wants it')
     .option('--interface <name>', 'the network card that leads to the device')
+    .option('--bootp', 'give the device an address by BOOTP first (the plan does so where that is recorded); needs --interface')
+    .option('--dhcp', 'give the device an address by DHCP first; needs --interface')
+    .option('--mac <address>', 'give an address to the device with this hardware address only')
+    .option('--client-address <address>', 'the address that the device is given (the one next to ours)')
     .option('--name <name>', 'what the file is called on the wire')
     .option('-p, --port <port>', 'UDP port (69)')
     .option('--back <address>', 'where the device is looked for afterwards (192.168.1.1)')
@@ -596,7 +423,7 @@ export function addFlash(program: Command, io: Console, done: (status: number) =
     .option('--ndjson', 'events, one JSON object a line (docs/schema/flash.schema.json)')
     .addHelpText(
       'after',
-      '\nExit status: 0 sent (with --verify: and verified), 1 the loader would refuse it or brick, 2 wrong use or not\nconfirmed, 3 cannot tell, 4 nobody answered, 5 the transfer failed, 6 something else runs there, 7 sent, but could\nnot be verified, 130 interrupted\n\nExample: sudo owimg flash openwrt-factory.bin --device tplink_archer-c7-v5 --verify',
+      '\nExit status: 0 sent (with --verify: and verified), 1 the loader would refuse it or brick, 2 wrong use or not\nconfirmed, 3 cannot tell, 4 nobody answered, 5 the transfer failed, 6 something else runs there, 7 sent, but could\nnot be verified, 130 interrupted\n\nExamples:\n  sudo owimg flash openwrt-factory.bin --device tplink_archer-c7-v5 --verify\n  sudo owimg flash initramfs-kernel.bin --device mikrotik_hap-ac3 --interface eth0',
     )
     .action(async (path, flags) => done(await runFlash(path, flags as FlashFlags, io, await systemWorld())));
 }

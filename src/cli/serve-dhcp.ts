@@ -2,7 +2,7 @@
 import { OwimgError } from '../core/errors.ts';
 import { packetText } from '../dhcp/packets.ts';
 import type { IgnoredBecause, ResponderEvent } from '../dhcp/responder.ts';
-import { cableIn, checkDhcpOptions, type DhcpOptions, type DhcpSendProblem, UdpResponder } from '../dhcp/udp.ts';
+import { cableIn, checkDhcpOptions, type DhcpOptions, type DhcpSendProblem, type DhcpTrace, UdpResponder } from '../dhcp/udp.ts';
 import { harmless } from '../report/words.ts';
 import type { Console } from './console.ts';
 import { eventLine } from './tftp-options.ts';
@@ -86,6 +86,15 @@ export async function awaitCable(flags: DhcpFlags, file: string, limit: number |
   if (why === 'time') throw new OwimgError('cannot-reach', `Nothing came up on ${interfaceName}: no cable, or no address`);
 }
 
+/** Shows every datagram. */
+export function dhcpTracer(io: Console): DhcpTrace {
+  const begin = performance.now();
+  return (direction, packet, peer, local) => {
+    const seconds = ((performance.now() - begin) / 1000).toFixed(3).padStart(8);
+    io.err(`${seconds} ${local} ${direction === 'sent' ? '>' : '<'} ${peer} ${harmless(packetText(packet))}\n`);
+  };
+}
+
 /**
  * Starts it, if it was asked for, and listens for other servers first.
  *
@@ -105,12 +114,7 @@ export async function giveAddresses(flags: DhcpFlags, file: string, signal: Abor
     said.add(text);
     say(text);
   };
-  const begin = performance.now();
-  const trace = (direction: 'sent' | 'received', packet: Uint8Array, peer: string, local: string): void => {
-    const seconds = ((performance.now() - begin) / 1000).toFixed(3).padStart(8);
-    io.err(`${seconds} ${local} ${direction === 'sent' ? '>' : '<'} ${peer} ${harmless(packetText(packet))}\n`);
-  };
-  const options = { ...optionsOf(flags, interfaceName, file), event, trace: flags.trace === true ? trace : undefined };
+  const options = { ...optionsOf(flags, interfaceName, file), event, trace: flags.trace === true ? dhcpTracer(io) : undefined };
   const responder = await UdpResponder.start(options, signal);
   return () => responder.stop();
 }

@@ -77,7 +77,6 @@ export function speedText(bytes: number, ms: number): string {
 
 /** What is known of what a device said: meaning, and what to do next. */
 export async function meaningOf(text: string): Promise<string | undefined> {
-  const { explain } = await import('../explain/explain.ts');
-  const found = explain(text).find(({ what }) => what === 'message');
-  return found?.what === 'message' ? `${found.means} ${found.next}` : undefined;
+  const explained = await import('../explain/explain.ts');
+  return explained.meaningOf(text);
 }

@@ -74,7 +74,7 @@ export const errorKinds = {
   },
   'recovery-unknown': {
     exit: 3,
-    hint: 'If you know it: --as client --router ADDRESS (the device waits for the file), or --as server --host ADDRESS (it fetches the file).',
+    hint: 'If you know it: --as client --router ADDRESS (the device waits for the file), --as server --host ADDRESS (it fetches the file), or --bootp --dhcp --interface CARD (it asks for an address first).',
     why: 'How the boot loader takes an image is not recorded, neither of the device nor of its relatives, so there is no plan. Nothing was sent.',
   },
   'verdict-unknown': {

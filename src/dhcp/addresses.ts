@@ -43,3 +43,22 @@ export function isHostBeside(address: number, neighbour: number, mask: number): 
 export function neighbourOf(address: number, mask: number): number | undefined {
   return [address + 1, address - 1].find((candidate) => isHostBeside(candidate, address, mask));
 }
+
+/** Bits of the network -> its mask, in 32 bits. */
+export const maskOf = (prefix: number): number => (prefix === 0 ? 0 : (0xffffffff << (32 - prefix)) >>> 0);
+
+/** An address of ours, and its network; 32 bits each. */
+export interface OwnAddress {
+  readonly address: number;
+  readonly netmask: number;
+}
+
+/**
+ * By which of our addresses on an interface the device is served: the one that is wanted, the one beside the device's, or the first.
+ *
+ * @returns `undefined` where there is none, or the wanted one is not there
+ */
+export function ownAddressFor<T extends OwnAddress>(all: readonly T[], wanted: number | undefined, client: number | undefined): T | undefined {
+  if (wanted !== undefined) return all.find(({ address }) => address === wanted);
+  return all.find(({ address, netmask }) => client !== undefined && isHostBeside(client, address, netmask)) ?? all[0];
+}

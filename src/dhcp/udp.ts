@@ -11,7 +11,7 @@ import { readFileSync } from 'node:fs';
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { OwimgError } from '../core/errors.ts';
 import { fromHex } from '../core/hex.ts';
-import { addressText, isHostBeside, macText, neighbourOf, parseAddress } from './addresses.ts';
+import { addressText, isHostBeside, macText, neighbourOf, ownAddressFor, parseAddress } from './addresses.ts';
 import { discoverBytes, isOfferFor, serverOf } from './discover.ts';
 import { fileNameLimit, parsePacket } from './packets.ts';
 import { Responder, type ResponderEvent } from './responder.ts';
@@ -27,6 +27,8 @@ export interface DhcpOptions {
   readonly mac?: string | undefined;
   /** The address that the device gets; the one next to ours without it. */
   readonly clientAddress?: string | undefined;
+  /** Which address of the interface is ours, where it has several; the one beside the device's without it, or the first. */
+  readonly serverAddress?: string | undefined;
   /** What the device shall fetch. */
   readonly file: string;
   readonly trace?: DhcpTrace | undefined;
@@ -100,22 +102,26 @@ export async function cableIn(
   return 'ready';
 }
 
-function interfaceAddress(name: string, client: number | undefined): NetworkInterfaceInfo {
+function interfaceAddress({ interfaceName: name, serverAddress }: DhcpOptions, client: number | undefined): NetworkInterfaceInfo {
   const all = networkInterfaces();
   const entries = (all[name] ?? []).filter(({ family }) => family === 'IPv4');
-  const [first] = entries;
-  if (first === undefined) {
-    const known = Object.entries(all).flatMap(([key, own = []]) => (own.some(({ family, internal }) => family === 'IPv4' && !internal) ? [key] : []));
+  const own = entries.map((entry) => ({ entry, address: Number(parseAddress(entry.address)), netmask: Number(parseAddress(entry.netmask)) }));
+  const found = ownAddressFor(own, serverAddress === undefined ? undefined : Number(parseAddress(serverAddress)), client);
+  if (found === undefined) {
+    const known = Object.entries(all).flatMap(([key, others = []]) => (others.some(({ family, internal }) => family === 'IPv4' && !internal) ? [key] : []));
+    const why =
+      all[name] === undefined
+        ? 'it does not exist, or has no address'
+        : serverAddress !== undefined && entries.length > 0
+          ? `it has ${entries.map(({ address }) => address).join(', ')}, and not ${serverAddress}`
+          : 'it has no IPv4 address';
     throw new OwimgError(
       'cannot-listen',
-      `Cannot give addresses on "${name}": ${all[name] === undefined ? 'it does not exist, or has no address' : 'it has no IPv4 address'}`,
-      `Give it one first, as 192.168.1.2/24. ${known.length === 0 ? 'No interface has one now.' : `These have one: ${known.join(', ')}.`}`,
+      `Cannot give addresses on "${name}": ${why}`,
+      `Give it one first, as ${serverAddress ?? '192.168.1.2'}/24. ${known.length === 0 ? 'No interface has one now.' : `These have one: ${known.join(', ')}.`}`,
     );
   }
-  const [from = first] = entries.filter(
-    ({ address, netmask }) => client !== undefined && isHostBeside(client, Number(parseAddress(address)), Number(parseAddress(netmask))),
-  );
-  return from;
+  return found.entry;
 }
 
 interface Checked {
@@ -141,11 +147,7 @@ export function checkDhcpOptions(
   if (clientAddress !== undefined && wanted === undefined)
     throw new OwimgError('bad-value', `Cannot use "${clientAddress}" as the device's address: expected an IPv4 address, as 192.168.1.1`);
   if (new TextEncoder().encode(file).length > fileNameLimit)
-    throw new OwimgError(
-      'bad-value',
-      `Cannot announce "${file}": a BOOTP reply has room for a name of ${fileNameLimit} bytes`,
-      'Give a shorter one with --as.',
-    );
+    throw new OwimgError('bad-value', `Cannot announce "${file}": a BOOTP reply has room for a name of ${fileNameLimit} bytes`, 'Give it a shorter name.');
   if (address === undefined && others.length > 0) {
     throw new OwimgError(
       'bad-usage',
@@ -165,7 +167,7 @@ export function checkDhcpOptions(
 export function dhcpPlan(options: DhcpOptions, others?: readonly string[]): DhcpPlan {
   const { interfaceName, clientAddress } = options;
   const { mac, wanted } = checkDhcpOptions(options, others);
-  const own = interfaceAddress(interfaceName, wanted);
+  const own = interfaceAddress(options, wanted);
   const [server, netmask] = [Number(parseAddress(own.address)), Number(parseAddress(own.netmask))];
   const client = wanted ?? neighbourOf(server, netmask);
   if (client === undefined || !isHostBeside(client, server, netmask)) {

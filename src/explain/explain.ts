@@ -164,6 +164,12 @@ export function explain(text: string): Explanation[] {
 
 const longestShown = 300;
 
+/** What is known of what a device said, in sentences: meaning, and what to do next. */
+export function meaningOf(text: string): string | undefined {
+  const found = explain(text).find(({ what }) => what === 'message');
+  return found?.what === 'message' ? `${found.means} ${found.next}` : undefined;
+}
+
 export type Nearest = { readonly what: 'finding' | 'error' | 'message'; readonly text: string };
 
 /** As much of a text as is compared. */

@@ -42,7 +42,7 @@ const vendorHabits: Readonly<Record<string, Habit>> = {
   },
   mikrotik: {
     mode: 'bootp',
-    trigger: 'hold reset button while powering on until the LED goes out; only the first port asks',
+    trigger: 'hold reset button while powering on until the LED goes out',
     whose: 'RouterBOOT does so',
   },
   netgear: {
@@ -85,6 +85,9 @@ const targetHabits: Readonly<Record<string, Habit>> = {
 const [fewest, share] = [2, 0.5];
 
 export const vendorOf = ({ profile }: Pick<Device, 'profile'>): string => profile.split(/[_-]/)[0] as string;
+
+/** What is told of the vendor itself. */
+export const vendorHabitOf = (device: Pick<Device, 'profile'>): Habit | undefined => vendorHabits[vendorOf(device)];
 
 const targetOf = ({ target }: Pick<Device, 'target'>): string => target.split('/')[0] as string;
 
@@ -141,7 +144,7 @@ export function habitOf(facts: DeviceFacts, device: Device): Habit | undefined {
       others.filter((other) => targetOf(other) === target),
       `${name} in the target ${target}`,
     ) ??
-    vendorHabits[vendor] ??
+    vendorHabitOf(device) ??
     targetHabits[target] ??
     commonHabit(others, name)
   );

@@ -4,13 +4,15 @@
  */
 import type { Finding, Inspection, Kind } from '../core/types.ts';
 import type { Device, DeviceFacts, Recovery } from '../devices/facts.ts';
+import { addressText, maskOf, neighbourOf, ownAddressFor, parseAddress } from '../dhcp/addresses.ts';
 import type { Verdict } from '../routes/verdict.ts';
 import { addressBeside } from './addresses.ts';
-import { byHabit, type Habit, habitOf, isNmrp } from './habits.ts';
+import { byHabit, type Habit, habitOf, isNmrp, vendorHabitOf, vendorOf } from './habits.ts';
+import type { HostInterface } from './host.ts';
 
 /**
  * What owimg does. `client`: it sends the file to the loader's TFTP server. `server`: the loader fetches it. `bootp`: the loader asks for an address
- * first. `none`: nobody knows.
+ * first, by BOOTP or DHCP; owimg gives it one, and then the file as a server. `none`: nobody knows.
  */
 export type Part = 'client' | 'server' | 'bootp' | 'none';
 
@@ -34,6 +36,23 @@ export interface PlanOptions {
   readonly interface?: string | undefined;
   /** Where the device is looked for afterwards. */
   readonly back?: string | undefined;
+  /** The loader asks for an address by BOOTP, or by DHCP: answer that, and nothing else. Where that is its recorded way or its habit, it need not be said. */
+  readonly bootp?: boolean | undefined;
+  readonly dhcp?: boolean | undefined;
+  /** The hardware address of the only device that is given an address. */
+  readonly mac?: string | undefined;
+  /** The address that it is given; the one next to ours without it. */
+  readonly clientAddress?: string | undefined;
+  /** The network cards of this computer, where they are known: who gives addresses has to know by which card, and has one itself. */
+  readonly cards?: readonly HostInterface[] | undefined;
+}
+
+/** What is answered to a loader that asks for an address, and to whom. */
+export interface Giving {
+  readonly bootp: boolean;
+  readonly dhcp: boolean;
+  /** Hardware address of the only device that is answered; without it the first that asks. */
+  readonly mac: string | undefined;
 }
 
 export interface PlannedFile {
@@ -47,6 +66,8 @@ export interface PlannedFile {
   readonly sha256: string;
 }
 
+export type MissingOption = '--host' | '--interface' | '--mac';
+
 export interface Plan {
   readonly device: { readonly profile: string; readonly title: string; readonly target: string };
   readonly file: PlannedFile;
@@ -57,19 +78,24 @@ export interface Plan {
   readonly partFrom: Origin;
   /** In words: the commit, or whose habit it is. */
   readonly source: string;
-  /** Of the device. */
+  /** Of the device; with the part `bootp` the one that it is given. */
   readonly router: Value<string> | undefined;
   /** Of this computer. */
   readonly host: Value<string> | undefined;
-  /** What the file is called on the wire; `undefined`: under whatever name it is asked for. */
+  /**
+   * What the file is called on the wire; `undefined`: under whatever name it is asked for. With the part `bootp` the name that the device is told; whatever
+   * it asks for then, it gets the file, unless the name is a person's.
+   */
   readonly name: Value<string> | undefined;
+  /** With the part `bootp`. */
+  readonly gives: Giving | undefined;
   readonly port: Value<number>;
   readonly interface: string | undefined;
   readonly trigger: Value<string> | undefined;
   /** What was guessed and has to be confirmed, each a sentence. */
   readonly guesses: readonly string[];
   /** Options without which it cannot begin. */
-  readonly missing: readonly '--host'[];
+  readonly missing: readonly MissingOption[];
   readonly notes: readonly string[];
   /** It runs from memory; nothing is written. */
   readonly ramOnly: boolean;
@@ -111,9 +137,15 @@ const isNetworked = (record: Recovery): record is Networked => record.mode !== '
 /** What a plan takes from a record or a habit. */
 type Told = Partial<Omit<Habit, 'mode' | 'whose'>> & { readonly fileNameRequired?: boolean | undefined };
 
+/** The part that a person wants. */
+const wantedPart = ({ as, bootp, dhcp }: PlanOptions): Exclude<Part, 'none'> | undefined => (bootp === true || dhcp === true ? 'bootp' : as);
+
 /** The record that fits the image best, with what it lacks from others that say the same. */
-function recordFor(device: Device, kind: Kind, as: PlanOptions['as']): { readonly record: Networked; readonly values: Told } | undefined {
-  const records = device.recovery.filter(isNetworked).filter(({ mode }) => as === undefined || partOf[mode] === as);
+function recordFor(device: Device, kind: Kind, wanted: Part | undefined): { readonly record: Networked; readonly values: Told } | undefined {
+  const all = device.recovery.filter(isNetworked);
+  const fitting = all.filter(({ mode }) => wanted === undefined || partOf[mode] === wanted);
+  // Who is given an address fetches the file: what is recorded of those that have one holds for it too.
+  const records = fitting.length === 0 && wanted === 'bootp' ? all.filter(({ mode }) => partOf[mode] === 'server') : fitting;
   const score = ({ imageKind, openwrtLoader, hostAddress, fileName }: Networked): number =>
     (imageKind === kindWanted[kind] ? 8 : imageKind === undefined ? 4 : 0) +
     (openwrtLoader === true ? 0 : 2) +
@@ -153,16 +185,21 @@ interface Asked {
 }
 
 /** Which part owimg plays, and by whose word. */
-function ask(facts: DeviceFacts, device: Device, kind: Kind, { as, host, router }: PlanOptions): Asked {
-  const found = recordFor(device, kind, as);
-  if (found !== undefined) return { part: partOf[found.record.mode], from: 'record', source: sourceOf(found.record), values: found.values };
+function ask(facts: DeviceFacts, device: Device, kind: Kind, options: PlanOptions): Asked {
+  const { host, router } = options;
+  const wanted = wantedPart(options);
+  const found = recordFor(device, kind, wanted);
+  if (found !== undefined) {
+    const part = wanted ?? partOf[found.record.mode];
+    return { part, from: 'record', source: sourceOf(found.record), values: found.values };
+  }
   const habit = habitOf(facts, device);
-  const fits = habit !== undefined && (as === undefined || partOf[habit.mode] === as);
+  const fits = habit !== undefined && (wanted === undefined || partOf[habit.mode] === wanted);
   const values: Told = fits ? { ...habit, fileNameRequired: habit.fileName !== undefined } : {};
-  if (as !== undefined) {
-    // Who names the part and the address that matters guesses nothing.
-    const given = as === 'client' ? router !== undefined : host !== undefined;
-    return { part: as, from: 'option', source: 'as you say', values: given ? { trigger: values.trigger } : values };
+  if (wanted !== undefined) {
+    // Who names the part and the address that matters guesses nothing; who is asked for an address learns the rest by that.
+    const given = wanted === 'bootp' || (wanted === 'client' ? router !== undefined : host !== undefined);
+    return { part: wanted, from: 'option', source: 'as you say', values: given ? { trigger: values.trigger } : values };
   }
   if (habit === undefined) return { part: 'none', from: 'usual', source: 'nothing is recorded', values: {} };
   return { part: partOf[habit.mode], from: 'habit', source: habit.whose, values };
@@ -178,7 +215,7 @@ function nameOf(part: Part, { fileName, fileNameRequired }: Told, from: Origin, 
   if (option !== undefined) return { value: option, from: 'option' };
   // A guessed name would turn down the loader that asks for the right one.
   if (part === 'server') return fileName !== undefined && fileNameRequired === true && from === 'record' ? { value: fileName, from: 'record' } : undefined;
-  if (part !== 'client') return undefined;
+  if (part === 'none') return undefined;
   if (fileName !== undefined && fileNameRequired === true) return { value: fileName, from: from === 'record' ? 'record' : 'habit' };
   return file.name === undefined ? { value: 'firmware.bin', from: 'usual' } : { value: file.name, from: 'image' };
 }
@@ -203,15 +240,59 @@ function notesOf(device: Device, part: Part, record: Asked, file: PlannedFile): 
   return notes;
 }
 
+/** Any address would do: these are those that the vendors' own papers name. */
+const usualHosts: Readonly<Record<string, string>> = { mikrotik: '192.168.88.2', xiaomi: '192.168.31.2' };
+
+/** The network of an address of which nothing else is known. */
+const usualPrefix = 24;
+
+/** Both addresses where the device is given its own: ours is what the card has, or should have. */
+function givenAddresses(device: Device, asked: Told, options: PlanOptions): { readonly host: Value<string>; readonly router: Value<string> | undefined } {
+  const { cards, interface: card, host, clientAddress = options.router } = options;
+  const own = (cards?.find(({ name }) => name === card)?.addresses ?? []).flatMap(({ address, prefix }) => {
+    const number = parseAddress(address);
+    return number === undefined ? [] : [{ address: number, netmask: maskOf(prefix) }];
+  });
+  const client = clientAddress === undefined ? undefined : parseAddress(clientAddress);
+  const found = ownAddressFor(own, host === undefined ? undefined : parseAddress(host), client);
+  const beside = client === undefined ? undefined : neighbourOf(client, maskOf(usualPrefix));
+  const usual = beside === undefined ? (asked.hostAddress ?? usualHosts[vendorOf(device)] ?? addressBeside(firstBootAddress) ?? '') : addressText(beside);
+  const ours = host ?? (found === undefined ? usual : addressText(found.address));
+  const next = neighbourOf(parseAddress(ours) ?? 0, found?.netmask ?? maskOf(usualPrefix));
+  return {
+    host: { value: ours, from: host === undefined ? 'usual' : 'option' },
+    router:
+      clientAddress !== undefined ? { value: clientAddress, from: 'option' } : next === undefined ? undefined : { value: addressText(next), from: 'usual' },
+  };
+}
+
+function givingOf(device: Device, { bootp, dhcp, mac }: PlanOptions): Giving {
+  if (bootp === true || dhcp === true) return { bootp: bootp === true, dhcp: dhcp === true, mac };
+  // RouterBOOT comes first by BOOTP, and its newer versions go round in circles where DHCP is answered too.
+  return { bootp: true, dhcp: vendorOf(device) !== 'mikrotik', mac };
+}
+
+/** What somebody has to name before addresses may be given to anybody. */
+function missingForGiving({ cards, interface: card, mac }: PlanOptions): MissingOption[] {
+  if (card === undefined) return ['--interface'];
+  // A card that is not there is another trouble.
+  if (cards?.some(({ name }) => name === card) !== true) return [];
+  // Node cannot tell by which card a broadcast came in.
+  const others = cards.some(({ name, loopback }) => !loopback && name !== card);
+  return others && mac === undefined ? ['--mac'] : [];
+}
+
 /** Makes the plan. Never throws: what is missing is said in it. */
 export function makePlan(facts: DeviceFacts, device: Device, file: PlannedFile, inspection: Inspection, verdict: Verdict, options: PlanOptions): Plan {
   const { kind } = inspection;
   const asked = ask(facts, device, kind, options);
   const { part, values, from } = asked;
   const ramOnly = verdict.outcome === 'boots' || kind === 'initramfs';
-  let router = given(options.router, values.routerAddress, from);
-  let host = given(options.host, values.hostAddress, from);
-  const missing: '--host'[] = [];
+  let { router, host }: Partial<Pick<Plan, 'router' | 'host'>> =
+    part === 'bootp'
+      ? givenAddresses(device, values, options)
+      : { router: given(options.router, values.routerAddress, from), host: given(options.host, values.hostAddress, from) };
+  const missing: MissingOption[] = part === 'bootp' ? missingForGiving(options) : [];
   const guesses: string[] = [];
   if (from === 'habit') guesses.push(`How ${device.title} takes an image is not recorded. A guess: ${asked.source}.`);
   if (part === 'client' && router === undefined) {
@@ -226,6 +307,8 @@ export function makePlan(facts: DeviceFacts, device: Device, file: PlannedFile, 
   }
   const name = nameOf(part, values, from, options.name, file);
   const of512 = Math.floor(file.size / blockLength) + 1;
+  const ownTrigger = given(undefined, values.trigger, from);
+  const trigger = ownTrigger ?? (part === 'bootp' ? given(undefined, vendorHabitOf(device)?.trigger, 'habit') : undefined);
   const slow = /^netgear/.test(device.profile);
   return {
     device: { profile: device.profile, title: device.title, target: device.target },
@@ -240,8 +323,9 @@ export function makePlan(facts: DeviceFacts, device: Device, file: PlannedFile, 
     name,
     port: options.port === undefined ? { value: 69, from: 'usual' } : { value: options.port, from: 'option' },
     interface: options.interface,
-    trigger: values.trigger === undefined ? undefined : { value: values.trigger, from: from === 'record' ? 'record' : 'habit' },
-    guesses: part === 'bootp' || part === 'none' ? [] : guesses,
+    gives: part === 'bootp' ? givingOf(device, options) : undefined,
+    trigger,
+    guesses: part === 'none' ? [] : guesses,
     missing,
     notes: notesOf(device, part, asked, file),
     ramOnly,
@@ -263,7 +347,7 @@ export function makePlan(facts: DeviceFacts, device: Device, file: PlannedFile, 
  */
 export function verdictByPlan(facts: DeviceFacts, device: Device, options: PlanOptions, judge: (device: Device) => Verdict): Verdict {
   const verdict = judge(device);
-  if (verdict.outcome !== 'unknown' || options.as !== undefined || device.recovery.some(isNetworked)) return verdict;
+  if (verdict.outcome !== 'unknown' || wantedPart(options) !== undefined || device.recovery.some(isNetworked)) return verdict;
   const habit = habitOf(facts, device);
   if (habit === undefined) return verdict;
   const guessed = judge(byHabit(device, habit));

@@ -1,4 +1,5 @@
 /** Whether this computer is ready for a transfer, and what to type where it is not. Decides from the answers of a {@link Host}; changes nothing. */
+import { isHostBeside, maskOf, parseAddress } from '../dhcp/addresses.ts';
 import { addressBeside, addressNumber, sameNetwork } from './addresses.ts';
 import type { BindAnswer, DhcpAnswers, Host, HostInterface, Neighbour, Platform } from './host.ts';
 
@@ -11,6 +12,7 @@ export interface HostCheck {
   readonly code:
     | 'host-link'
     | 'host-address'
+    | 'host-mac'
     | 'host-port'
     | 'host-manager'
     | 'host-firewall'
@@ -34,13 +36,17 @@ export interface Preflight {
 
 /** What the transfer needs. Everything may be left out: then it is about the computer in general. */
 export interface Need {
+  /** `bootp`: the device is given an address. */
   readonly part?: 'client' | 'server' | 'bootp' | undefined;
+  /** The device's; with the part `bootp` the one that it is to be given, where that was named. */
   readonly router?: string | undefined;
   /** The very address that this computer must have. */
   readonly host?: string | undefined;
   /** One that would do. */
   readonly proposed?: string | undefined;
   readonly interface?: string | undefined;
+  /** With the part `bootp`: the hardware address of the device, where it was named. `undefined`: nobody has been asked for it yet. */
+  readonly gives?: { readonly mac: string | undefined } | undefined;
   readonly port: number;
   /** Where the device will be looked for afterwards. */
   readonly back?: string | undefined;
@@ -90,17 +96,26 @@ function addressCommands(platform: Platform, name: string, address: string): Com
 
 const cardWord = 'CARD';
 
+function cardList(all: readonly HostInterface[]): string {
+  const known = all
+    .filter(({ loopback }) => !loopback)
+    .map(({ name, link }) => `${name}${link === undefined ? '' : link === 'up' ? ' (cable in)' : ' (no link)'}`);
+  return known.length === 0 ? 'There is none besides the loopback.' : `There are: ${known.join(', ')}.`;
+}
+
 function linkCheck(card: HostInterface | undefined, need: Need, all: readonly HostInterface[]): HostCheck {
   const code = 'host-link';
   if (card === undefined) {
-    const known = all
-      .filter(({ loopback }) => !loopback)
-      .map(({ name, link }) => `${name}${link === undefined ? '' : link === 'up' ? ' (cable in)' : ' (no link)'}`);
-    const list = known.length === 0 ? 'There is none besides the loopback.' : `There are: ${known.join(', ')}.`;
+    const list = cardList(all);
     if (need.interface !== undefined) {
       return { code, state: 'problem', says: `This computer has no network card "${need.interface}". ${list}`, commands: [] };
     }
-    return { code, state: 'note', says: `Which network card leads to the device nobody can tell: --interface NAME. ${list}`, commands: [] };
+    if (need.part !== 'bootp')
+      return { code, state: 'note', says: `Which network card leads to the device nobody can tell: --interface NAME. ${list}`, commands: [] };
+  }
+  if (card === undefined || (need.part === 'bootp' && need.interface === undefined)) {
+    const says = `Addresses are given on one network card only: name the one that leads to the device with --interface. ${cardList(all)}`;
+    return { code, state: need.gives === undefined ? 'note' : 'problem', says, commands: [] };
   }
   const { name, link, wireless } = card;
   if (wireless) {
@@ -175,25 +190,75 @@ async function addressCheck(
   return { code, state: 'good', says: `${(holder ?? inNetwork[0] ?? card)?.name ?? 'This computer'} has an address in the right network.`, commands: [] };
 }
 
+/** Whether the card has an address of ours, from which the device is served, and beside which it gets its own. */
+async function givingAddressCheck(asked: Host, card: HostInterface | undefined, { host, router, proposed }: Need): Promise<HostCheck | undefined> {
+  if (card === undefined) return undefined;
+  const code = 'host-address';
+  const { name, addresses, link } = card;
+  const wanted = host ?? proposed;
+  const commands = wanted === undefined ? [] : addressCommands(asked.platform, name, wanted);
+  const own = host === undefined ? addresses : addresses.filter(({ address }) => address === host);
+  const listed = own.map(({ address, prefix: bits }) => `${address}/${bits}`).join(' and ');
+  if (own.length > 0) {
+    const client = router === undefined ? undefined : parseAddress(router);
+    const fits = client === undefined || own.some(({ address, prefix: bits }) => isHostBeside(client, parseAddress(address) ?? 0, maskOf(bits)));
+    if (fits) return { code, state: 'good', says: `${name} has an address: ${listed}.`, commands: [] };
+    const beside = router === undefined ? undefined : addressBeside(router);
+    const says = `The device cannot be given ${router}: ${name} has ${listed}, and no address beside that.`;
+    return { code, state: 'problem', says, commands: host !== undefined || beside === undefined ? [] : addressCommands(asked.platform, name, beside) };
+  }
+  // Systems do not list the addresses of a card without a link; but they let them be used.
+  if (link === 'no-cable' || link === 'off') {
+    if (wanted !== undefined && (await asked.mayBind(0, wanted)) === 'yes') return { code, state: 'good', says: `${wanted} is there.`, commands: [] };
+    return { code, state: 'note', says: `${name} needs an address. Whether it has one shows only when it has a link; owimg waits for both.`, commands };
+  }
+  const says = host === undefined ? `${name} has no IPv4 address, and needs one.` : `${name} does not have the address ${host}.`;
+  return { code, state: 'problem', says, commands };
+}
+
+/** A broadcast does not tell by which card it came in. */
+function macCheck(card: HostInterface | undefined, { part, gives, interface: named }: Need, all: readonly HostInterface[]): HostCheck | undefined {
+  const others = all.filter(({ name, loopback }) => !loopback && name !== card?.name).map(({ name }) => name);
+  if (part !== 'bootp' || named === undefined || card === undefined || others.length === 0) return undefined;
+  const code = 'host-mac';
+  if (gives?.mac !== undefined) return { code, state: 'good', says: `Only the device with the hardware address ${gives.mac} is answered.`, commands: [] };
+  const says = `This computer also has ${others.join(', ')}, and cannot tell by which card a request comes in: name the device by its hardware address with --mac. It is printed on the label.`;
+  return { code, state: gives === undefined ? 'note' : 'problem', says, commands: [] };
+}
+
 const stopServers = 'sudo systemctl stop tftpd-hpa atftpd dnsmasq';
 
-async function portCheck(host: Host, need: Need): Promise<HostCheck | undefined> {
+/** `67, 68 and 69` */
+const listText = (numbers: readonly number[]): string => numbers.join(', ').replace(/, (\d+)$/, ' and $1');
+
+/** BOOTP and DHCP: the server's port and the client's; at this one other servers are heard. */
+const [dhcpServerPort, dhcpClientPort] = [67, 68];
+
+async function portCheck(host: Host, card: HostInterface | undefined, need: Need): Promise<HostCheck | undefined> {
   if (need.part === 'client') return undefined;
   const code = 'host-port';
   const { platform } = host;
-  const { port } = need;
-  // Whether the address is there is another question.
-  const first = await host.mayBind(port, need.host);
-  const answer = first === 'EADDRNOTAVAIL' ? await host.mayBind(port, undefined) : first;
-  if (answer === 'yes') return { code, state: 'good', says: `UDP port ${port} can be opened.`, commands: [] };
+  const ports = need.part === 'bootp' ? [dhcpServerPort, dhcpClientPort, need.port] : [need.port];
+  const own = need.host ?? (need.part === 'bootp' ? card?.addresses[0]?.address : undefined);
+  const answers = new Map<number, BindAnswer>();
+  for (const port of ports) {
+    // Whether the address is there is another question.
+    const first = await host.mayBind(port, own);
+    const answer = first === 'EADDRNOTAVAIL' ? await host.mayBind(port, undefined) : first;
+    // Another server of this computer may serve another card, and let the port be shared: it is named by a check of its own.
+    if (answer !== 'yes' && !(port === dhcpServerPort && answer === 'EADDRINUSE')) answers.set(port, answer);
+  }
+  const several = ports.length > 1;
+  const word = several ? `ports ${listText(ports)}` : `port ${need.port}`;
+  const closed = [...answers].filter(([, answer]) => answer === 'EACCES').map(([port]) => port);
   // Nobody is asked to do anything about it before it is known that owimg has to serve.
-  const state = need.part === undefined && answer === 'EACCES' ? 'note' : 'problem';
-  if (answer === 'EACCES') {
-    const says = `UDP port ${port} may be opened by the administrator only, and loaders know no other port.`;
+  const state = need.part === undefined && closed.length > 0 ? 'note' : 'problem';
+  if (closed.length > 0) {
+    const says = `UDP ${word} may be opened by the administrator only, and loaders know no other${several ? 's' : ' port'}.`;
     const commands =
       platform === 'linux'
         ? [
-            { why: 'allow it to everybody until the next start', type: `sudo sysctl net.ipv4.ip_unprivileged_port_start=${port}` },
+            { why: 'allow it to everybody until the next start', type: `sudo sysctl net.ipv4.ip_unprivileged_port_start=${Math.min(...closed)}` },
             { why: 'take that back', type: 'sudo sysctl net.ipv4.ip_unprivileged_port_start=1024' },
           ]
         : platform === 'windows'
@@ -201,22 +266,25 @@ async function portCheck(host: Host, need: Need): Promise<HostCheck | undefined>
           : [{ why: 'run owimg as administrator', type: 'sudo owimg flash …' }];
     return { code, state, says: `${says}${commands.length === 0 ? ' Run owimg as administrator.' : ''}`, commands };
   }
-  if (answer === 'EADDRINUSE') {
+  const taken = [need.port, dhcpClientPort].find((port) => answers.get(port) === 'EADDRINUSE');
+  if (taken !== undefined) {
+    const client = taken !== need.port;
     const commands: Command[] =
       platform === 'linux'
-        ? [
-            { why: 'see which program', type: `sudo ss -lunp sport = :${port}` },
-            { why: 'stop the usual ones', type: stopServers },
-          ]
+        ? [{ why: 'see which program', type: `sudo ss -lunp sport = :${taken}` }, ...(client ? [] : [{ why: 'stop the usual ones', type: stopServers }])]
         : platform === 'macos'
           ? [
-              { why: 'see which program', type: `sudo lsof -nP -iUDP:${port}` },
-              { why: "stop Apple's", type: 'sudo launchctl unload /System/Library/LaunchDaemons/tftp.plist' },
+              { why: 'see which program', type: `sudo lsof -nP -iUDP:${taken}` },
+              ...(client ? [] : [{ why: "stop Apple's", type: 'sudo launchctl unload /System/Library/LaunchDaemons/tftp.plist' }]),
             ]
-          : [{ why: 'see which program', type: `netstat -abno -p UDP | findstr :${port}` }];
-    return { code, state: 'problem', says: `UDP port ${port} is taken: another TFTP server runs on this computer.`, commands };
+          : [{ why: 'see which program', type: `netstat -abno -p UDP | findstr :${taken}` }];
+    if (!client) return { code, state: 'problem', says: `UDP port ${taken} is taken: another TFTP server runs on this computer.`, commands };
+    const says = `UDP port ${taken} is taken: a DHCP client of this computer has it. Where it does not share it, owimg cannot begin: give ${card?.name ?? 'the card'} a fixed address.`;
+    return { code, state: 'note', says, commands };
   }
-  return { code, state: 'problem', says: `UDP port ${port} cannot be opened.`, commands: [] };
+  if (answers.size > 0)
+    return { code, state: 'problem', says: `UDP ${several ? 'ports' : 'port'} ${listText([...answers.keys()])} cannot be opened.`, commands: [] };
+  return { code, state: 'good', says: `UDP ${word} can be opened.`, commands: [] };
 }
 
 function managerCheck(platform: Platform, card: HostInterface | undefined): HostCheck | undefined {
@@ -241,9 +309,12 @@ async function firewallCheck(host: Host, card: HostInterface | undefined, { part
   const why =
     part === 'client'
       ? 'Answers come from another port than the one asked, so firewalls throw them away'
-      : 'The device asks first, which firewalls do not let in';
+      : `The device asks first, which firewalls do not let in${part === 'bootp' ? `: ${dhcpServerPort}/udp and ${port}/udp` : ''}`;
   if (firewall === 'ufw') {
-    const rule = part === 'client' && router !== undefined ? `from ${router} proto udp` : `in on ${name} proto udp to any`;
+    const rule =
+      part === 'client' && router !== undefined
+        ? `from ${router} proto udp`
+        : `in on ${name} proto udp to any${part === 'bootp' ? ` port ${dhcpServerPort},${port}` : ''}`;
     return {
       code,
       state: 'note',
@@ -266,7 +337,8 @@ async function firewallCheck(host: Host, card: HostInterface | undefined, { part
     };
   }
   if (platform === 'windows') {
-    const from = router === undefined ? '' : ` remoteip=${router}`;
+    // Who has no address yet comes from none.
+    const from = part === 'bootp' ? ` localport=${dhcpServerPort},${port}` : router === undefined ? '' : ` remoteip=${router}`;
     return {
       code,
       state: 'note',
@@ -286,7 +358,7 @@ async function firewallCheck(host: Host, card: HostInterface | undefined, { part
       commands: [{ why: 'see whether it is on', type: `${tool} --getglobalstate` }],
     };
   }
-  const nothing = `No firewall is seen that owimg knows (ufw, firewalld); rules of your own may be there: UDP port ${port}.`;
+  const nothing = `No firewall is seen that owimg knows (ufw, firewalld); rules of your own may be there: UDP ${part === 'bootp' ? `ports ${dhcpServerPort} and ${port}` : `port ${port}`}.`;
   return { code, state: 'good', says: nothing, commands: [] };
 }
 
@@ -519,11 +591,12 @@ export async function preflight(need: Need, host: Host): Promise<Preflight> {
   const all = await host.interfaces();
   const card = chooseInterface(need, all);
   // One after the other: to ask takes ports too.
-  const port = await portCheck(host, need);
+  const port = await portCheck(host, card, need);
   const others = await askOthers(host, card, need, all);
   const checks = [
     linkCheck(card, need, all),
-    await addressCheck(host, card, need, all, others?.taken),
+    need.part === 'bootp' ? await givingAddressCheck(host, card, need) : await addressCheck(host, card, need, all, others?.taken),
+    macCheck(card, need, all),
     port,
     backCheck(host.platform, card, need, all),
     managerCheck(host.platform, card),

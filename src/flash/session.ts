@@ -1,5 +1,12 @@
-/** The transfer itself: sends the file to the loader, or serves it until the loader has it. The bytes are those that were judged. */
+/**
+ * The transfer itself: sends the file to the loader, or serves it until the loader has it, with an address before where it asks for one. The bytes are
+ * those that were judged.
+ */
 import { isIPv4 } from 'node:net';
+import { OwimgError } from '../core/errors.ts';
+import { addressText } from '../dhcp/addresses.ts';
+import type { ResponderEvent } from '../dhcp/responder.ts';
+import { cableIn, checkDhcpOptions, type DhcpOptions, type DhcpSendProblem, type DhcpTrace, dhcpPlan, UdpResponder } from '../dhcp/udp.ts';
 import type { ClientEvent, ClientJob, ClientTransfer, Failure, Outcome, Peer } from '../tftp/client.ts';
 import { getPace, pushPace } from '../tftp/pace.ts';
 import { bytesSource } from '../tftp/sending.ts';
@@ -8,14 +15,23 @@ import { type ListenEvent, localAddresses, runClient, type SendProblem, type Tra
 import { askedAgainWithin } from './afterwards.ts';
 import type { Plan } from './plan.ts';
 
+/** The network card has no link, or no address: the device at its other end may be off. */
+export interface CableEvent {
+  readonly event: 'waiting-for-cable';
+  readonly interface: string;
+}
+
+export type TransferEvent = ClientEvent | SendProblem | ServerEvent | ListenEvent | ResponderEvent | DhcpSendProblem | CableEvent;
+
 export interface Job {
   readonly plan: Plan;
   readonly bytes: Uint8Array;
   readonly signal: AbortSignal;
   /** How long to wait for the device, in milliseconds. */
   readonly askFor: number;
-  readonly event: (event: ClientEvent | SendProblem | ServerEvent | ListenEvent) => void;
+  readonly event: (event: TransferEvent) => void;
   readonly trace?: Trace | undefined;
+  readonly dhcpTrace?: DhcpTrace | undefined;
   /** Called now and then while it runs: bytes that the device has. */
   readonly progress?: ((bytes: number) => void) | undefined;
 }
@@ -132,22 +148,66 @@ export interface Serving {
 
 type Ended = Extract<ServerEvent, { event: 'ended' }>;
 
-/** Serves the file until a device has it. */
-export async function serveFile({ plan, bytes, signal, askFor, event, trace, progress }: Job): Promise<Serving> {
+const interrupted: Serving = { sent: { sent: 'interrupted' }, askedAgain: () => false, stop: () => undefined };
+
+const nobody = (message: string, began = false): Sent => ({ sent: 'failed', began, failure: 'nobody-asked', message, said: undefined });
+
+/** What is answered to whom; `undefined` where the plan gives no addresses. */
+function dhcpOptionsOf({ plan, event, dhcpTrace }: Job): DhcpOptions | undefined {
+  const { gives, interface: interfaceName, name, host, router } = plan;
+  if (gives === undefined) return undefined;
+  if (interfaceName === undefined || name === undefined) throw new Error('A plan without a network card was to be carried out');
+  const option = (value: typeof host): string | undefined => (value?.from === 'option' ? value.value : undefined);
+  return { ...gives, interfaceName, file: name.value, serverAddress: option(host), clientAddress: option(router), event, trace: dhcpTrace };
+}
+
+/**
+ * Serves the file until a device has it. A device that asks for an address first is given one; it goes on to be answered until all is stopped, since one that
+ * starts anew asks anew.
+ *
+ * @throws OwimgError `cannot-listen`; where addresses are given also `bad-value`, `bad-usage`, and `another-server`
+ */
+export async function serveFile(job: Job): Promise<Serving> {
+  const dhcp = dhcpOptionsOf(job);
+  if (dhcp === undefined) return serveAt(job);
+  checkDhcpOptions(dhcp);
+  const { signal, event } = job;
+  const begin = performance.now();
+  // Loaders ask only after they were switched on, and many cables lead to nothing else.
+  const cable = await cableIn(dhcp.interfaceName, signal, () => event({ event: 'waiting-for-cable', interface: dhcp.interfaceName }), job.askFor);
+  if (cable === 'interrupted') return interrupted;
+  if (cable === 'time') return { ...interrupted, sent: nobody(`Nothing came up on ${dhcp.interfaceName}: no cable, or no address`) };
+  const address = addressText(dhcpPlan(dhcp).server);
+  return serveAt({ ...job, askFor: Math.max(0, job.askFor - (performance.now() - begin)) }, { dhcp, address });
+}
+
+interface Giving {
+  readonly dhcp: DhcpOptions;
+  /** Ours, on that network card. */
+  readonly address: string;
+}
+
+async function serveAt({ plan, bytes, signal, askFor, event, trace, progress }: Job, giving?: Giving): Promise<Serving> {
   const { host, name, port, interface: card } = plan;
-  let complete: (ended: Ended) => void = () => undefined;
+  let complete: (how: Ended | { readonly otherServer: string }) => void = () => undefined;
   let taken: { readonly by: string; readonly at: number } | undefined;
   let last: Ended | undefined;
   let again = false;
   let asked = false;
-  const completed = new Promise<Ended>((resolve) => {
+  const completed = new Promise<Ended | { readonly otherServer: string }>((resolve) => {
     complete = resolve;
   });
   const offer = { names: name === undefined ? [] : [name.value], source: bytesSource(bytes) };
+  const ofCard = card === undefined ? undefined : localAddresses(card).filter(isIPv4);
   const server = await UdpServer.listen(
-    { offers: [offer], anyName: name === undefined, limits: serverLimits },
     {
-      addresses: host !== undefined ? [host.value] : card === undefined ? undefined : localAddresses(card).filter(isIPv4),
+      offers: [offer],
+      // Who was told a name asks for it; loaders that insist on one of their own get the file all the same.
+      anyName: name === undefined || (giving !== undefined && name.from !== 'option'),
+      limits: serverLimits,
+    },
+    {
+      addresses: giving !== undefined ? [giving.address] : host !== undefined ? [host.value] : ofCard,
       port: port.value,
       trace,
       event: (told) => {
@@ -167,21 +227,44 @@ export async function serveFile({ plan, bytes, signal, askFor, event, trace, pro
     if (first !== undefined) progress?.(first.bytes);
   }, 200);
   const done = new AbortController();
-  const ended = await Promise.race([completed, over(signal, askFor, done.signal)]);
-  done.abort();
-  clearInterval(watching);
+  const waiting = Promise.race([completed, over(signal, askFor, done.signal)]);
+  let responder: UdpResponder | undefined;
+  let addressed = false;
+  const stop = (): void => {
+    responder?.stop();
+    server.stop('owimg was stopped');
+  };
+  let ended: Awaited<typeof waiting>;
+  try {
+    if (giving !== undefined) {
+      const { dhcp } = giving;
+      const told = (happened: ResponderEvent | DhcpSendProblem): void => {
+        dhcp.event?.(happened);
+        if (happened.event === 'dhcp-reply') addressed = true;
+        // Who has its address from us already comes for the file.
+        if (happened.event === 'dhcp-other-server' && !addressed) complete({ otherServer: happened.address });
+      };
+      responder = await UdpResponder.start({ ...dhcp, event: told }, signal);
+    }
+    ended = await waiting;
+  } catch (error) {
+    stop();
+    throw error;
+  } finally {
+    done.abort();
+    clearInterval(watching);
+  }
   const askedAgain = (): boolean => again;
-  const stop = (): void => server.stop('owimg was stopped');
   if (ended === 'interrupted' || ended === 'time') {
     stop();
-    if (ended === 'interrupted') return { sent: { sent: 'interrupted' }, askedAgain, stop };
-    const message =
-      last !== undefined
-        ? `No device has got the whole file; the last one: ${last.text}`
-        : asked
-          ? 'No device has got the file'
-          : 'No device has asked for the file';
-    return { sent: { sent: 'failed', began: last !== undefined, failure: 'nobody-asked', message, said: undefined }, askedAgain, stop };
+    if (ended === 'interrupted') return interrupted;
+    const none = addressed ? 'The device was given an address, and has not asked for the file' : 'No device has asked for the file';
+    const message = last !== undefined ? `No device has got the whole file; the last one: ${last.text}` : asked ? 'No device has got the file' : none;
+    return { sent: nobody(message, last !== undefined), askedAgain, stop };
+  }
+  if ('otherServer' in ended) {
+    stop();
+    throw new OwimgError('another-server', `No more addresses are given on ${giving?.dhcp.interfaceName}: another DHCP server is there, ${ended.otherServer}`);
   }
   const { from, retransmissions, milliseconds } = ended;
   const sent: Sent = {

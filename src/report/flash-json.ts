@@ -5,8 +5,28 @@ import { schemaVersion, type Tool } from './json.ts';
 
 /** What `owimg flash --dry-run --json` prints. */
 export function planJson(plan: Plan, ready: Preflight, exit: number, tool: Tool): object {
-  const { device, file, kind, verdict, part, source, partFrom, router, host, name, port, trigger, guesses, missing, notes, ramOnly, blocks, seconds, back } =
-    plan;
+  const {
+    device,
+    file,
+    kind,
+    verdict,
+    part,
+    source,
+    partFrom,
+    router,
+    host,
+    name,
+    gives,
+    port,
+    trigger,
+    guesses,
+    missing,
+    notes,
+    ramOnly,
+    blocks,
+    seconds,
+    back,
+  } = plan;
   return {
     schemaVersion,
     tool,
@@ -23,6 +43,7 @@ export function planJson(plan: Plan, ready: Preflight, exit: number, tool: Tool)
       router: router ?? null,
       host: host ?? null,
       name: name ?? null,
+      gives: gives === undefined ? null : { ...gives, mac: gives.mac ?? null },
       port,
       trigger: trigger ?? null,
       guesses,

@@ -1,7 +1,7 @@
 /** The plan of a transfer and what came of it, for a person who is afraid of breaking something. */
 import { byteCount } from '../core/hex.ts';
 import type { Sighting, Verification } from '../flash/afterwards.ts';
-import { type Origin, type Part, type Plan, timeText, type Value } from '../flash/plan.ts';
+import { type Giving, type Origin, type Part, type Plan, timeText, type Value } from '../flash/plan.ts';
 import type { Command, HostCheck, Preflight } from '../flash/preflight.ts';
 import { outcomeStyles, outcomeWords } from './check-text.ts';
 import { type Paint, painter, type TextOptions, wrap } from './text.ts';
@@ -10,7 +10,7 @@ import { harmless } from './words.ts';
 const partWords: Readonly<Record<Part, string>> = {
   client: 'The device waits for the file: owimg sends it, again and again, until the boot loader takes it.',
   server: 'The device fetches the file: owimg is the TFTP server, and waits until the boot loader asks.',
-  bootp: 'The device asks for an address first (BOOTP or DHCP), and then fetches the file.',
+  bootp: 'The device asks for an address first, and then fetches the file: owimg gives it the address, and is the TFTP server.',
   none: 'How the boot loader takes a file over the network is not known.',
 };
 
@@ -47,22 +47,36 @@ export function patienceText({ ramOnly, seconds }: Plan): string {
   return `It is writing its flash now. Do not unplug it; usually ${timeText(seconds.write)}, up to ${timeText(seconds.most)}.`;
 }
 
-/** What to type for a loader that asks for an address first. */
-export function bootpCommand({ device, file, interface: card }: Plan): string {
-  // RouterBOOT comes first by BOOTP, and its newer versions go round in circles where DHCP is answered too.
-  const ask = device.profile.startsWith('mikrotik_') ? '--bootp' : '--bootp --dhcp';
-  return `sudo owimg serve ${/^[\w./-]+$/.test(file.path) ? file.path : JSON.stringify(file.path)} ${ask} --any-name --interface ${card ?? 'CARD'}`;
+/** `BOOTP`, `BOOTP and DHCP` */
+const protocolsOf = ({ bootp, dhcp }: Giving): string => [...(bootp ? ['BOOTP'] : []), ...(dhcp ? ['DHCP'] : [])].join(' and ');
+
+/** Who is given an address, on which card. */
+function givingRows({ gives, interface: card }: Plan, options: TextOptions): string[] {
+  if (gives === undefined) return [];
+  const to = gives.mac === undefined ? 'the first device that asks there' : `${gives.mac} only`;
+  return [row('gives an address', `by ${protocolsOf(gives)}, on ${card ?? 'the card that you name (--interface)'}, to ${to}`, options)];
 }
+
+/** What it means to give addresses on a network. */
+const givingNote = (gives: Giving): string =>
+  `So owimg is a ${protocolsOf(gives)} server meanwhile, for one device. It listens for another DHCP server for 5 seconds first, and answers nobody where there is one.`;
 
 /** What the hands have to do. */
 function stepsOf(plan: Plan): string[] {
-  const { part, trigger, router, host } = plan;
+  const { part, trigger, router, host, interface: card } = plan;
   if (part === 'none') return [];
+  const hands =
+    trigger === undefined
+      ? 'Then switch the device on. What makes its loader listen is not recorded: mostly the reset button, held while powering on.'
+      : `Then ${byHand(trigger.value)}${trigger.from === 'habit' ? ' (a guess)' : ''}.`;
+  const letGo = 'Let the button go when owimg says that the device has answered.';
   if (part === 'bootp') {
+    const needs = host?.from === 'option' ? ` The card needs the address ${host.value}.` : '';
     return [
-      'Connect the computer to the first port of the device, by cable and alone.',
-      `Type: ${bootpCommand(plan)}`,
-      capital(trigger?.value ?? 'Switch the device on.'),
+      `Connect ${card ?? 'the network card'} of this computer to the first port of the device by cable, and nothing else to it: most devices ask on that port only.${needs}`,
+      'Switch the device off. When you have said yes below, owimg waits until there is a link, and then until the device asks, for as long as it takes.',
+      hands,
+      'Let the button go when owimg says that the device has asked for the file.',
     ];
   }
   const address =
@@ -74,17 +88,11 @@ function stepsOf(plan: Plan): string[] {
   const cable = `Connect this computer to a LAN port of the device by cable, and nothing else to it. This computer needs ${address}.`;
   const waits = part === 'client' ? `owimg asks ${router?.value ?? 'the device'} four times a second` : 'owimg waits until the device asks';
   const start = `Switch the device off. When you have said yes below, ${waits}, for as long as it takes.`;
-  const hands =
-    trigger === undefined
-      ? 'Then switch the device on. What makes its loader listen is not recorded: mostly the reset button, held while powering on.'
-      : `Then ${byHand(trigger.value)}${trigger.from === 'habit' ? ' (a guess)' : ''}.`;
-  return [cable, start, hands, 'Let the button go when owimg says that the device has answered.'];
+  return [cable, start, hands, letGo];
 }
 
 /** As it is told to somebody. */
 const byHand = (trigger: string): string => trigger.replace(/^automatic( at boot)?/, 'switch the device on: it asks by itself');
-
-const capital = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 
 const stateWords: Readonly<Record<HostCheck['state'], readonly [string, Parameters<Paint>[0]]>> = {
   good: ['good', 'green'],
@@ -142,13 +150,15 @@ export function renderPlan(plan: Plan, ready: Preflight, what: string, options: 
     section(
       'What will happen',
       wrap(partWords[part], columns, '  '),
+      ...(plan.gives === undefined ? [] : [wrap(givingNote(plan.gives), columns, '  ')]),
       ...(part === 'none'
         ? []
         : [
             valueRow('this computer', plan.host, options, 'any address'),
             valueRow('the device', plan.router, options, part === 'server' ? 'an address of its own: the request shows it' : 'gets one'),
+            ...givingRows(plan, options),
             nameRow(plan, options),
-            row('UDP port', `${plan.port.value}`, options),
+            part === 'bootp' ? row('UDP ports', `67, 68 and ${plan.port.value}`, options) : row('UDP port', `${plan.port.value}`, options),
             row('size', `${byteCount(file.size)}, ${plan.blocks.of512} blocks of 512 bytes`, options),
             row('sha256', file.sha256, options),
             row(

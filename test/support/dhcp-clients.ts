@@ -53,3 +53,16 @@ export const pxeDiscover = (): Message =>
     [94, Uint8Array.of(1, 2, 1)],
     [optionCodes.vendorClass, toBytes('PXEClient:Arch:00000:UNDI:002001')],
   ]);
+
+/** A program for Node: sends what it is given, in hexadecimal, from the client's port to everybody, as a loader does without an address, and writes what comes back. */
+export const clientProgram = `
+import { createSocket } from 'node:dgram';
+const socket = createSocket('udp4');
+socket.on('message', (bytes) => { console.log(bytes.toString('hex')); process.exit(0); });
+socket.bind(68, () => {
+  socket.setBroadcast(true);
+  const send = () => socket.send(Buffer.from(process.argv[1], 'hex'), 67, '255.255.255.255');
+  send();
+  setInterval(send, 1000);
+  setTimeout(() => process.exit(1), Number(process.argv[2]));
+});`;

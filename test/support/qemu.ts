@@ -1,8 +1,8 @@
 /** Real boot loaders of Debian in QEMU, with a console and a network card, without any privilege: U-Boot, and iPXE. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import type { FrameBridge } from './frame-bridge.ts';
-import { installed } from './tools.ts';
+import type { Namespace } from './namespaces.ts';
+import { attempt, installed } from './tools.ts';
 
 const firmware = '/usr/lib/u-boot/qemu_arm/u-boot.bin';
 /** The output of crc32 has `==>` in its midst. */
@@ -17,6 +17,25 @@ export function ubootMissing(): string | undefined {
   return existsSync(firmware) ? undefined : 'u-boot-qemu is not installed';
 }
 
+/** What leads out of a machine, and the address of the host at its other end: a frame bridge, or {@link tapIn}. */
+export interface Wire {
+  readonly netdev: string;
+  readonly address: string;
+  /** Words in front of the command line. */
+  readonly before?: readonly string[];
+}
+
+/** A network card of a namespace: its link is up while the machine runs. Needs root. */
+export function tapIn(namespace: Namespace, name: string, address: string): Wire {
+  namespace.ip('tuntap', 'add', 'dev', name, 'mode', 'tap');
+  namespace.ip('address', 'add', `${address}/24`, 'dev', name);
+  namespace.ip('link', 'set', name, 'up');
+  return { netdev: `tap,id=n0,ifname=${name},script=no,downscript=no`, address, before: ['ip', 'netns', 'exec', namespace.name] };
+}
+
+/** Why there are no such cards; `undefined` if there are. */
+export const tapMissing = (): string | undefined => (attempt('test', '-w', '/dev/net/tun').ok ? undefined : '/dev/net/tun cannot be opened');
+
 /** A machine whose console is a pipe. It ends with the test, at the latest with this process. */
 export class Machine {
   readonly #child: ChildProcess;
@@ -26,9 +45,10 @@ export class Machine {
   #look: () => void = () => undefined;
   readonly #kill = (): void => void this.#child.kill('SIGKILL');
 
-  constructor(program: string, flags: readonly string[], bridge: FrameBridge, card: string) {
-    const common = ['-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-netdev', bridge.netdev, '-device', `${card},netdev=n0`];
-    this.#child = spawn(program, [...flags, ...common], { stdio: ['pipe', 'pipe', 'pipe'] });
+  constructor(program: string, flags: readonly string[], wire: Wire, card: string) {
+    const common = ['-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-netdev', wire.netdev, '-device', `${card},netdev=n0`];
+    const [first, ...words] = [...(wire.before ?? []), program, ...flags, ...common] as [string, ...string[]];
+    this.#child = spawn(first, words, { stdio: ['pipe', 'pipe', 'pipe'] });
     const take = (data: Buffer): void => {
       this.#written += data.toString('latin1');
       this.#look();
@@ -79,18 +99,18 @@ export class Machine {
 export class Uboot {
   readonly #machine: Machine;
 
-  private constructor(bridge: FrameBridge) {
-    this.#machine = new Machine('qemu-system-arm', ['-M', 'virt', '-cpu', 'cortex-a15', '-m', '512', '-bios', firmware], bridge, 'virtio-net-device');
+  private constructor(wire: Wire) {
+    this.#machine = new Machine('qemu-system-arm', ['-M', 'virt', '-cpu', 'cortex-a15', '-m', '512', '-bios', firmware], wire, 'virtio-net-device');
   }
 
   /** @returns U-Boot at its prompt, with addresses set */
-  static async start(bridge: FrameBridge, address: string): Promise<Uboot> {
-    const uboot = new Uboot(bridge);
+  static async start(wire: Wire, address: string): Promise<Uboot> {
+    const uboot = new Uboot(wire);
     try {
       await uboot.#machine.until('stop autoboot');
       uboot.#machine.type(' ');
       await uboot.#machine.until(prompt);
-      for (const line of ['setenv autoload no', `setenv ipaddr ${address}`, `setenv serverip ${bridge.address}`]) await uboot.command(line);
+      for (const line of ['setenv autoload no', `setenv ipaddr ${address}`, `setenv serverip ${wire.address}`]) await uboot.command(line);
       return uboot;
     } catch (error) {
       await uboot.stop();
@@ -117,5 +137,4 @@ export function pxeMissing(): string | undefined {
 }
 
 /** A PC that has nothing to boot from but its network card, with iPXE as the ROM on it. */
-export const pxePc = (bridge: FrameBridge): Machine =>
-  new Machine('qemu-system-x86_64', ['-M', 'pc,graphics=off', '-m', '64', '-boot', 'n'], bridge, 'virtio-net-pci');
+export const pxePc = (wire: Wire): Machine => new Machine('qemu-system-x86_64', ['-M', 'pc,graphics=off', '-m', '64', '-boot', 'n'], wire, 'virtio-net-pci');

@@ -1,0 +1,158 @@
+/**
+ * From an image and the name of a device to a plan that can be carried out: proves the image, judges it for the device, makes the plan, looks at this
+ * computer, and says what keeps it from being done. Sends nothing.
+ */
+import { isIP, isIPv4 } from 'node:net';
+import { formats } from '../../formats/index.ts';
+import { checkContext, checkWith } from '../check.ts';
+import { digest } from '../core/checksums.ts';
+import { OwimgError } from '../core/errors.ts';
+import { hexBytes } from '../core/hex.ts';
+import type { Inspection } from '../core/types.ts';
+import { loadDeviceFacts } from '../devices/load.ts';
+import { requireDevice } from '../devices/lookup.ts';
+import { macText, parseAddress } from '../dhcp/addresses.ts';
+import { openWith } from '../inspect.ts';
+import { memberOf } from '../members.ts';
+import { type Expected, expectedOf } from './expected.ts';
+import type { Host } from './host.ts';
+import { needOf, obstacleOf } from './obstacle.ts';
+import { makePlan, type Plan, type PlanOptions, verdictByPlan } from './plan.ts';
+import { type Preflight, preflight } from './preflight.ts';
+
+export interface Image {
+  readonly bytes: Uint8Array;
+  /** Its path or name; `-` for what has none. */
+  readonly path: string;
+}
+
+export interface PrepareOptions extends Omit<PlanOptions, 'cards'> {
+  /** Which file of an archive that holds several. */
+  readonly member?: string | undefined;
+  /** Codes of what speaks against it and is taken all the same. */
+  readonly accept?: readonly string[] | undefined;
+  /** Stay until the device is back, and compare what runs with the image; so this computer has to reach that address too. */
+  readonly verify?: boolean | undefined;
+  /** Ask the loader for the file again, and compare; only of one that is sent the file. Few give it. */
+  readonly readBack?: boolean | undefined;
+}
+
+/** A plan, and all that is needed to carry it out. */
+export interface Prepared {
+  readonly plan: Plan;
+  readonly verify: boolean;
+  readonly readBack: boolean;
+  /** What is sent: the bytes that were judged, out of an archive where they were in one. */
+  readonly bytes: Uint8Array;
+  readonly inspection: Inspection;
+  /** What the device should say of itself afterwards. */
+  readonly expected: Expected;
+  /** Whether this computer is ready. */
+  readonly ready: Preflight;
+  /** Codes that were accepted. */
+  readonly accepted: ReadonlySet<string>;
+  /** Why it is not carried out; `undefined` where nothing is in the way but a word of the person. */
+  readonly obstacle: OwimgError | undefined;
+}
+
+/**
+ * Whether the options can be meant.
+ *
+ * @throws OwimgError `bad-value`, `bad-usage`
+ */
+export function checkPlanOptions({ as, router, host, back, port, bootp, dhcp, mac, clientAddress }: PrepareOptions): void {
+  for (const [option, address] of Object.entries({ '--router': router, '--host': host, '--back': back })) {
+    if (address !== undefined && isIP(address) === 0)
+      throw new OwimgError('bad-value', `Cannot use "${address}" for ${option}: expected an address in numbers, as 192.168.1.1`, 'Boot loaders have no names.');
+  }
+  if (router !== undefined && host !== undefined && isIPv4(router) !== isIPv4(host))
+    throw new OwimgError('bad-usage', 'Cannot use an IPv4 and an IPv6 address at once');
+  if (port !== undefined && !(Number.isInteger(port) && port >= 0 && port <= 65_535))
+    throw new OwimgError('bad-value', `Cannot use ${port} as a port: expected a number from 0 to 65535`);
+  if (clientAddress !== undefined && parseAddress(clientAddress) === undefined)
+    throw new OwimgError('bad-value', `Cannot use "${clientAddress}" as the device's address: expected an IPv4 address, as 192.168.1.1`);
+  if (mac !== undefined && macText(mac) === undefined)
+    throw new OwimgError('bad-value', `Cannot use "${mac}" as a hardware address: expected six bytes, as 00:1f:c6:12:34:56`, 'It is printed on the device.');
+  if ((bootp === true || dhcp === true) && as === 'client')
+    throw new OwimgError(
+      'bad-usage',
+      'Cannot give an address to a device that waits for the file: it has one',
+      'Leave --as client out, or --bootp and --dhcp.',
+    );
+}
+
+/** What does not go with the plan that came out. @throws OwimgError `bad-usage` */
+function checkAgainstPlan({ part, host, router }: Plan, { mac, clientAddress, readBack }: PrepareOptions): void {
+  if (readBack === true && part !== 'client')
+    throw new OwimgError('bad-usage', 'Cannot read back from a loader that fetches the file itself', 'Leave --read-back out; --verify compares what runs.');
+  if (part !== 'bootp') {
+    if (mac === undefined && clientAddress === undefined) return;
+    const option = mac === undefined ? '--client-address' : '--mac';
+    throw new OwimgError('bad-usage', `Cannot use ${option}: the plan gives no address to the device`, 'It belongs to --bootp or --dhcp.');
+  }
+  for (const value of [host?.value, router?.value]) {
+    if (value !== undefined && parseAddress(value) === undefined)
+      throw new OwimgError('bad-usage', `Cannot use ${value} with BOOTP and DHCP: they know IPv4 addresses only`);
+  }
+}
+
+const sha256 = (data: Uint8Array): string => hexBytes(digest('sha256', [data]));
+
+/** A path without its folders. */
+const nameIn = (path: string): string => path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1);
+
+/**
+ * @param wanted the device: its profile, board name, title or words of it
+ * @throws OwimgError `device-unknown`, `device-ambiguous`, `member-needed`, `bad-value`, `bad-usage`. What speaks against image and computer is in the
+ *   result, as `obstacle`.
+ */
+export async function prepare({ path, bytes: read }: Image, wanted: string, options: PrepareOptions, host: Host): Promise<Prepared> {
+  checkPlanOptions(options);
+  const facts = await loadDeviceFacts();
+  const device = requireDevice(facts, wanted);
+  const given = path === '-' ? { deep: true } : { deep: true, name: path };
+  const outer = await openWith(formats, read, given);
+  const member = outer.inspection.kind === 'archive' || options.member !== undefined ? memberOf(outer, formats, options.member) : undefined;
+  // What was only packed is unpacked here: loaders take it as it is written to the flash.
+  const bytes = member?.bytes ?? read;
+  const opened = member === undefined ? outer : await openWith(formats, bytes, { deep: true, ...(member.name === undefined ? {} : { name: member.name }) });
+  const { inspection } = opened;
+  if (inspection.kind === 'archive') {
+    throw new OwimgError(
+      'member-needed',
+      `Cannot flash "${path}": it is an archive, which no loader unpacks`,
+      'Unpack it, and choose the file for your device.',
+    );
+  }
+  const fileName = member?.name ?? (path === '-' ? undefined : path.replace(/\.(gz|xz)$/i, member === undefined ? '$&' : ''));
+  const file = {
+    path,
+    ...(member?.name === undefined ? {} : { member: member.name }),
+    name: fileName === undefined ? undefined : nameIn(fileName),
+    size: bytes.length,
+    sha256: sha256(bytes),
+  };
+  const planOptions: PlanOptions = { ...options, mac: options.mac === undefined ? undefined : macText(options.mac), cards: await host.interfaces() };
+  const context = checkContext(formats, facts);
+  const verdict = verdictByPlan(facts, device, planOptions, (judged) => {
+    // What the file is called on this computer does not matter: it is sent under the name that the loader wants.
+    const found = checkWith(inspection, bytes.length, context, { device: judged, name: options.name }).verdicts.find(({ route }) => route === 'tftp');
+    if (found === undefined) throw new Error('check gives a verdict for every route of a device');
+    return found;
+  });
+  const plan = makePlan(facts, device, file, inspection, verdict, planOptions);
+  checkAgainstPlan(plan, options);
+  const ready = await preflight(needOf(plan, options.verify === true), host);
+  const accepted = new Set(options.accept ?? []);
+  return {
+    plan,
+    verify: options.verify === true,
+    readBack: options.readBack === true,
+    bytes,
+    inspection,
+    expected: expectedOf(device, inspection, plan.ramOnly, opened.bytesOf, sha256),
+    ready,
+    accepted,
+    obstacle: obstacleOf(plan, ready, accepted),
+  };
+}
