@@ -7,6 +7,7 @@ import { OwimgError } from '../src/core/errors.ts';
 import type { ClientJob, Outcome } from '../src/tftp/client.ts';
 import type { Wishes } from '../src/tftp/options.ts';
 import { getPace, type Pace, pushPace } from '../src/tftp/pace.ts';
+import { ackPacket, dataPacket, type Packet, parsePacket, requestPacket } from '../src/tftp/packets.ts';
 import { bytesSource } from '../src/tftp/sending.ts';
 import { type ServerEvent, serverLimits } from '../src/tftp/server.ts';
 import { type ClientOptions, type ListenEvent, type ListenOptions, localAddresses, resolveHost, runClient, UdpServer } from '../src/tftp/udp.ts';
@@ -106,6 +107,68 @@ describe('UdpServer and runClient()', () => {
       if (taken > 100_000) relay.down = true;
     };
     expect(await client('get', { port: relay.port, deliver, pace: { first: 100, most: 200, patience: 800 } })).toMatchObject({ failure: 'silent' });
+  });
+
+  test('a device whose port is closed for a moment, as while it starts, gets on with its window', async () => {
+    const bytes = numberedBytes(3 * 512 + 1);
+    const rules = {
+      offers: [{ names: ['fw.bin'], source: bytesSource(bytes) }],
+      anyName: false,
+      limits: serverLimits,
+      pace: { first: 50, most: 50, patience: 5000 },
+    };
+    const server = await UdpServer.listen(rules, { addresses: ['127.0.0.1'], port: 0 });
+    closing.push(() => server.stop('the test is over'));
+    const own = await freePort();
+    const heard = async (first: { readonly bytes: Uint8Array; readonly port: number }, count: number): Promise<{ packets: Packet[]; port: number }> => {
+      const socket = createSocket('udp4');
+      await new Promise<void>((resolve) => socket.bind(own, '127.0.0.1', resolve));
+      const packets: Packet[] = [];
+      const port = await new Promise<number>((resolve) => {
+        socket.on('message', (data, from) => {
+          packets.push(parsePacket(data));
+          if (packets.length === count) resolve(from.port);
+        });
+        socket.send(first.bytes, first.port, '127.0.0.1');
+      });
+      await new Promise<void>((resolve) => socket.close(resolve));
+      return { packets, port };
+    };
+    const options = new Map([['windowsize', '8']]);
+    const request = requestPacket({ kind: 'read', name: 'fw.bin', mode: 'octet', options });
+    const asked = await heard({ bytes: request, port: server.listeners[0]?.port as number }, 1);
+    expect(asked.packets).toEqual([{ kind: 'options', options }]);
+    // The server repeats its answer to a closed port.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const { packets } = await heard({ bytes: ackPacket(0), port: asked.port }, 5);
+    const blocks = packets.flatMap((packet) => (packet.kind === 'data' ? [[packet.block, packet.data.length]] : []));
+    expect(blocks.slice(0, 4)).toEqual([
+      [1, 512],
+      [2, 512],
+      [3, 512],
+      [4, 1],
+    ]);
+  });
+
+  test('packets of strangers do not disturb a transfer with a window', async () => {
+    const bytes = numberedBytes(mebi);
+    const { port } = await serve(bytes);
+    const own = await freePort();
+    const stranger = createSocket('udp4');
+    closing.push(() => stranger.close());
+    const got = new Collected();
+    let disturbed = 0;
+    const deliver = (data: Uint8Array): void => {
+      got.add(data);
+      if (got.bytes.length > 100_000 && disturbed < 20) {
+        disturbed += 1;
+        stranger.send(dataPacket(disturbed, new Uint8Array(3)), own, '127.0.0.1');
+      }
+    };
+    const outcome = await client('get', { port, deliver, wishes: { blockSize: 512, windowSize: 8 } }, { bind: '127.0.0.1', port: own });
+    expect(disturbed).toBe(20);
+    expect(outcome).toEqual({ outcome: 'complete', bytes: bytes.length, retransmissions: 0 });
+    expect(Buffer.compare(got.bytes, bytes)).toBe(0);
   });
 
   /** A loader behind real sockets. */
