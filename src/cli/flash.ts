@@ -12,6 +12,7 @@ import type { Plan, PlanOptions } from '../flash/plan.ts';
 import type { Preflight } from '../flash/preflight.ts';
 import type { Job, ReadBack, Sent } from '../flash/session.ts';
 import type { Surroundings } from '../flash/surroundings.ts';
+import { quietFor } from '../flash/times.ts';
 import { formats } from '../index.ts';
 import { openWith } from '../inspect.ts';
 import { type Following, follow } from '../io/follow.ts';
@@ -65,9 +66,6 @@ export interface World {
 
 /** Accepts that the way is a guess. */
 const guessCode = 'habit-guessed';
-
-/** Nobody has answered for so long: time for advice. */
-const quietFor = 30_000;
 
 function checkFlags(flags: FlashFlags): void {
   const { json, ndjson, dryRun, router, host, back, wait, port } = flags;
@@ -161,7 +159,7 @@ async function prove(path: string, flags: FlashFlags, io: Console): Promise<Prov
 
 /** What keeps the plan from being carried out; the image first. */
 async function obstacle({ plan }: Proved, ready: Preflight, accepted: ReadonlySet<string>): Promise<OwimgError | undefined> {
-  const { gateOf } = await import('../flash/plan.ts');
+  const [{ gateOf }, { problemOf, remedyOf }] = await Promise.all([import('../flash/plan.ts'), import('../flash/preflight.ts')]);
   const { verdict, part, missing, device } = plan;
   const gate = gateOf(plan, accepted);
   if (!gate.open) {
@@ -197,12 +195,8 @@ async function obstacle({ plan }: Proved, ready: Preflight, accepted: ReadonlySe
       'A sniffer shows it while the device starts: tcpdump -ni CARD arp.',
     );
   }
-  const problem = ready.checks.find(({ state, code }) => state === 'problem' && !accepted.has(code));
-  if (problem !== undefined) {
-    const [first] = problem.commands;
-    const type = first === undefined ? '' : `Type: ${first.type}. `;
-    return new OwimgError('host-not-ready', problem.says, `${type}If you know better: --accept ${problem.code}.`);
-  }
+  const problem = problemOf(ready, accepted);
+  if (problem !== undefined) return new OwimgError('host-not-ready', problem.says, remedyOf(problem));
   return undefined;
 }
 
