@@ -1,5 +1,7 @@
 /** `owimg doctor`: what is said of a computer, and which commands are offered for each fault. The computers are made up; nothing is asked of this one. */
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, test } from 'vitest';
+import schema from '../docs/schema/flash.schema.json' with { type: 'json' };
 import { runDoctor } from '../src/cli/doctor.ts';
 import type { Host, HostInterface } from '../src/flash/host.ts';
 import { type HostCheck, type Need, preflight, problemOf, remedyOf } from '../src/flash/preflight.ts';
@@ -559,6 +561,16 @@ describe('runDoctor()', () => {
     const { io, ran } = consoleOf();
     expect(await runDoctor({ json: true }, io, fakeHost({}))).toBe(0);
     expect(JSON.parse(ran.out)).toMatchObject({ schemaVersion: 1, device: null, host: { interface: 'eth0' } });
+  });
+
+  test('prints JSON that fits its schema, also of a problem that nobody can accept', async () => {
+    const { io, ran } = consoleOf();
+    const host = fakeHost({ cards: [inNetwork('192.168.0.66')], mayBind: async () => 'EADDRINUSE' });
+    expect(await runDoctor({ json: true, device: 'tplink_archer-c7-v5' }, io, host)).toBe(1);
+    const printed = JSON.parse(ran.out);
+    expect(printed.host.checks.find(({ code }: HostCheck) => code === 'host-port')).toMatchObject({ state: 'problem', acceptable: false });
+    const validate = new Ajv2020({ strict: false }).compile(schema);
+    expect(validate(printed), JSON.stringify(validate.errors)).toBe(true);
   });
 
   test('exits 1 where another DHCP server is there and the device has to be given an address', async () => {

@@ -5,7 +5,7 @@ import { isIPv4 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { localInterfaces } from '../tftp/local-addresses.ts';
 import { sameNetwork } from './addresses.ts';
-import type { BindAnswer, Host, HostInterface, Platform } from './host.ts';
+import type { BindAnswer, Firewall, Host, HostInterface, Platform } from './host.ts';
 import { readSystemFile as read } from './system-files.ts';
 import { firewall } from './system-firewall.ts';
 import { dhcpServers, neighbours, tftpServers } from './system-wire.ts';
@@ -102,13 +102,18 @@ function isTaken(port: number): boolean | undefined {
 
 export function systemHost(): Host {
   const platform = platforms[process.platform] ?? 'other';
+  let rules: Firewall | undefined;
   return {
     platform,
     interfaces: async () => interfaces(platform),
     hasAddress: (address) => hasAddress(platform, address),
     mayBind,
     isTaken: async (port) => isTaken(port),
-    firewall: async () => (platform === 'linux' ? firewall() : { kind: 'unknown', see: undefined }),
+    firewall: async () => {
+      // Several checks ask, and long lists take long.
+      rules ??= platform === 'linux' ? firewall() : { kind: 'unknown', see: undefined };
+      return rules;
+    },
     dhcpServers,
     neighbours: async (card) => neighbours(card),
     tftpServers: (addresses) => tftpServers(addresses),
