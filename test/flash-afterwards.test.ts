@@ -197,7 +197,12 @@ describe('watchReturn()', () => {
     });
 
     test('that answers while the link of the device is down is not behind it', async () => {
-      expect((await watch({ ...home, hasLink: async () => false })).result).toBe('unverified');
+      let looks = 0;
+      const banner = async () => {
+        looks += 1;
+        return looks > 2 ? 'SSH-2.0-dropbear' : undefined;
+      };
+      expect((await watch({ ...home, banner, hasLink: async () => false, hardwareAddress: async () => loaderMac })).result).toBe('unverified');
     });
 
     test.each([
