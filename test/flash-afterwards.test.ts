@@ -36,15 +36,20 @@ const board = (more: object = {}, release: object = {}): object => ({
 
 const says = (answer: object, rootfs?: string): string => `${JSON.stringify(answer, null, '\t')}\n${rootfs === undefined ? '' : `rootfs ${rootfs}  -\n`}`;
 
+/** The loader's, and that of the system. */
+const [loaderMac, systemMac] = ['00:11:22:33:44:55', '00:11:22:33:44:56'];
+
+/** The system runs, and has a MAC beside that of the loader. */
 const running = (answer: string): Partial<Surroundings> => ({
   ping: async () => ({ ttl: 64 }),
+  hardwareAddress: async (address) => (address === '192.168.0.86' ? loaderMac : systemMac),
   banner: async (_, port) => (port === 22 ? 'SSH-2.0-dropbear' : undefined),
   ssh: async () => ({ ok: true, text: answer }),
 });
 
 async function watch(around: Partial<Surroundings>, watched: Partial<Watched> = {}): Promise<Verification & { readonly seen: readonly Sighting[] }> {
   const seen: Sighting[] = [];
-  const whole = { address: '192.168.1.1', loader: undefined, interface: 'eth0', expected, patience: 15 * minute, ...watched };
+  const whole = { address: '192.168.1.1', loader: '192.168.0.86', interface: 'eth0', expected, patience: 15 * minute, ...watched };
   const verification = await watchReturn(whole, emptySurroundings(around), (sighting) => void seen.push(sighting), new AbortController().signal);
   return { ...verification, seen };
 }
@@ -112,10 +117,123 @@ describe('watchReturn()', () => {
     expect(seen).toEqual([{ event: 'answers', address: '192.168.1.1', ttl: 100, who: 'boot loader', mac: undefined }]);
   });
 
-  test("the vendor's web page, and no SSH for a minute", async () => {
-    const { result, says: told } = await watch({ webPage: async () => 'HTTP/1.0 200 OK\r\n\r\n<title>TL-WR841N</title>' });
+  test("a page that is not OpenWrt's ends nothing: the loader shows it while it writes, and the system comes after it", async () => {
+    const page = 'HTTP/1.0 200 OK\r\n\r\n<title>Firmware update</title> takes images of OpenWrt';
+    const patient = await watch({ webPage: async () => page, hardwareAddress: async () => loaderMac });
+    expect(patient).toMatchObject({ result: 'unverified', says: expect.stringContaining("not OpenWrt's"), next: expect.stringContaining('read the version') });
+    expect(patient.seen.filter(({ event }) => event === 'web')).toEqual([{ event: 'web', openwrt: false }]);
+
+    const around = emptySurroundings();
+    const { result } = await watch({
+      ...running(says(board())),
+      now: around.now,
+      sleep: around.sleep,
+      webPage: async () => (around.time < 10 * minute ? page : undefined),
+      banner: async () => (around.time < 10 * minute ? undefined : 'SSH-2.0-dropbear'),
+    });
+    expect(result).toBe('verified');
+    expect(around.time).toBe(10 * minute);
+  });
+
+  test("OpenWrt's page and no SSH server for a minute: that is the system, and nobody can be asked", async () => {
+    const around = emptySurroundings();
+    const { result, says: told } = await watch({
+      now: around.now,
+      sleep: around.sleep,
+      webPage: async () => (around.time < minute ? undefined : 'HTTP/1.1 200 OK\r\n\r\n<meta http-equiv="refresh" content="0; URL=cgi-bin/luci/" />'),
+    });
     expect(result).toBe('unverified');
-    expect(told).toContain("not OpenWrt's");
+    expect(told).toContain('OpenWrt shows its web page');
+    expect(around.time).toBeLessThan(3 * minute);
+  });
+
+  describe('an SSH server at the address of the device', () => {
+    const asked = async (): Promise<never> => {
+      throw new Error('it was asked');
+    };
+    /** A home router with OpenWrt, which has been there all along, on a system that tells no MAC. */
+    const home: Partial<Surroundings> = { ping: async () => ({ ttl: 64 }), banner: async () => 'SSH-2.0-dropbear', ssh: asked };
+
+    test('that is reached by another card is another machine: nobody is asked there, and it is said once', async () => {
+      const { result, says: told, seen } = await watch({ ...home, cardTo: async () => 'wlan0', ping: asked, banner: asked, webPage: asked });
+      expect(result).toBe('unverified');
+      expect(told).toContain('by another network card than eth0');
+      expect(seen).toEqual([{ event: 'elsewhere', address: '192.168.1.1', interface: 'wlan0' }]);
+    });
+
+    test('that is reached by another card until that is switched off: the device is asked then', async () => {
+      const around = emptySurroundings();
+      const { result } = await watch({
+        ...running(says(board())),
+        now: around.now,
+        sleep: around.sleep,
+        cardTo: async (address) => (address === '192.168.1.1' && around.time < minute ? 'wlan0' : 'eth0'),
+      });
+      expect(result).toBe('verified');
+      expect(around.time).toBe(minute);
+    });
+
+    test('that has been there all the time since the transfer is not the device, however long it is waited for', async () => {
+      const { result, says: told, seen } = await watch({ ...home, webPage: async () => 'HTTP/1.0 200 OK\r\n\r\ncgi-bin/luci' });
+      expect(result).toBe('unverified');
+      expect(told).toContain('all the time since the transfer');
+      expect(seen.filter(({ event }) => event === 'not-the-device')).toEqual([
+        { event: 'not-the-device', address: '192.168.1.1', service: 'ssh' },
+        { event: 'not-the-device', address: '192.168.1.1', service: 'web' },
+      ]);
+      expect(seen.some(({ event }) => event === 'ssh' || event === 'web')).toBe(false);
+    });
+
+    test('that is missed once is still the one that was there', async () => {
+      let looks = 0;
+      const { result } = await watch({
+        ...home,
+        banner: async () => {
+          looks += 1;
+          return looks === 3 ? undefined : 'SSH-2.0-dropbear';
+        },
+      });
+      expect(result).toBe('unverified');
+    });
+
+    test('that answers while the link of the device is down is not behind it', async () => {
+      let looks = 0;
+      const banner = async () => {
+        looks += 1;
+        return looks > 2 ? 'SSH-2.0-dropbear' : undefined;
+      };
+      expect((await watch({ ...home, banner, hasLink: async () => false, hardwareAddress: async () => loaderMac })).result).toBe('unverified');
+    });
+
+    test.each([
+      ['missed twice in a row', [undefined, undefined], undefined],
+      ['missed while the link was down', [undefined], false],
+    ])('that was %s and comes up is the device, whatever its MAC is', async (_, silences, link) => {
+      let looks = 0;
+      const { result } = await watch({
+        ...running(says(board())),
+        hardwareAddress: async (address) => (address === '192.168.0.86' ? loaderMac : '40:ed:00:12:34:56'),
+        hasLink: async () => (looks < silences.length ? link : true),
+        banner: async () => {
+          looks += 1;
+          return looks > silences.length ? 'SSH-2.0-dropbear' : undefined;
+        },
+      });
+      expect(result).toBe('verified');
+    });
+
+    test('whose MAC is that of the loader is the device at once; the MAC is looked up on its card only', async () => {
+      const cards = new Set<string | undefined>();
+      const { result } = await watch({
+        ...running(says(board())),
+        hardwareAddress: async (_, card) => {
+          cards.add(card);
+          return loaderMac;
+        },
+      });
+      expect(result).toBe('verified');
+      expect([...cards]).toEqual(['eth0']);
+    });
   });
 
   test('what is seen is told once: link, ping, MAC, and what comes after silence', async () => {
@@ -124,15 +242,16 @@ describe('watchReturn()', () => {
       turn += 1;
       return turn < 3 || turn > 5 ? { ttl: turn < 3 ? 128 : 64 } : undefined;
     };
-    const { seen } = await watch({
+    const around: Partial<Surroundings> = {
       ...running(says(board())),
       ping,
       banner: async () => (turn > 6 ? 'SSH-2.0-dropbear' : undefined),
       hasLink: async () => turn !== 4,
-      hardwareAddress: async () => '00:11:22:33:44:55',
-    });
+      hardwareAddress: async () => systemMac,
+    };
+    const { seen } = await watch(around, { loader: undefined });
     expect(seen.map(({ event }) => event)).toEqual(['link', 'answers', 'silent', 'link', 'link', 'answers', 'ssh']);
-    expect(seen[5]).toMatchObject({ ttl: 64, who: 'system', mac: '00:11:22:33:44:55' });
+    expect(seen[5]).toMatchObject({ ttl: 64, who: 'system', mac: systemMac });
   });
 
   test('the loader has another address than the system: both are looked at', async () => {

@@ -35,6 +35,15 @@ const values = ({ part, partFrom, router, host, name, trigger }: Plan): object =
   trigger: trigger?.value,
 });
 
+test('HPE MSM460: the one name that its loader takes, from the message that added the device, and that it ends without a word', () => {
+  const made = plan('hpe_msm460');
+  expect(values(made)).toMatchObject({ part: 'client', partFrom: 'record', router: '192.168.1.1', name: 'nflashd.cccc9999' });
+  expect(made.name?.from).toBe('record');
+  expect(made.notes.join()).toContain('Transfer timed out');
+  expect(plan('hpe_msm460', 'factory', { name: 'other.bin' }).name).toEqual({ value: 'other.bin', from: 'option' });
+  expect(plan('hpe_msm460', 'factory', { as: 'server', host: '192.168.1.66' }).name).toBeUndefined();
+});
+
 describe('makePlan() for devices that fetch the file', () => {
   test('TP-Link Archer C7 v5: 192.168.0.66 and exactly one name', () => {
     const made = plan('tplink_archer-c7-v5');

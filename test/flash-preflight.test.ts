@@ -1,8 +1,10 @@
 /** `owimg doctor`: what is said of a computer, and which commands are offered for each fault. The computers are made up; nothing is asked of this one. */
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, test } from 'vitest';
+import schema from '../docs/schema/flash.schema.json' with { type: 'json' };
 import { runDoctor } from '../src/cli/doctor.ts';
-import type { BindAnswer, Host, HostInterface } from '../src/flash/host.ts';
-import { type HostCheck, type Need, preflight } from '../src/flash/preflight.ts';
+import type { Host, HostInterface } from '../src/flash/host.ts';
+import { type HostCheck, type Need, preflight, problemOf, remedyOf } from '../src/flash/preflight.ts';
 import { consoleOf } from './support/console.ts';
 import { fakeHost, wired } from './support/flash-host.ts';
 
@@ -51,9 +53,27 @@ describe('the address', () => {
     expect(typed(check)[0]).toContain('"Ethernet 2"');
   });
 
-  test('of a card without a link is not listed, but can be used: that is enough', async () => {
-    const check = await checkOf('host-address', serve, { cards: [wired({ link: 'no-cable' })] });
-    expect(check?.state).toBe('good');
+  test('of a card without a link is enough for both parts: the device is off', async () => {
+    const off = { link: 'no-cable' } as const;
+    expect((await checkOf('host-address', serve, { cards: [inNetwork('192.168.0.66', off)] }))?.state).toBe('good');
+    expect((await checkOf('host-address', push, { cards: [inNetwork('192.168.1.10', off)] }))?.state).toBe('good');
+  });
+
+  test.each(['macos', 'windows'] as const)(
+    'that %s does not list is enough where it can be used; otherwise it says that it may be hidden',
+    async (platform) => {
+      for (const need of [serve, push]) {
+        expect((await checkOf('host-address', need, { platform, cards: [wired()], hasAddress: async () => true }))?.state).toBe('good');
+        const check = await checkOf('host-address', need, { platform, cards: [wired()] });
+        expect(check?.state).toBe('problem');
+        expect(check?.says).toContain('only while it has a link');
+      }
+    },
+  );
+
+  test('that the loader asks is not recorded: nobody can tell whether it is there', async () => {
+    const need: Need = { part: 'server', router: '192.168.0.86', port: 69 };
+    expect((await checkOf('host-address', need, { cards: [wired()] }))?.state).toBe('note');
   });
 
   test('in the network of the device any will do', async () => {
@@ -83,6 +103,52 @@ describe('the address', () => {
     expect(check?.state).toBe('note');
     expect(typed(check)).toEqual(['sudo ip link set wlan0 down']);
   });
+
+  test('is on another card than the one that was named: packets would leave by the other', async () => {
+    const cards = [wired(), inNetwork('192.168.1.10', { name: 'wlan0', wireless: true })];
+    const check = await checkOf('host-address', { ...push, interface: 'eth0' }, { cards });
+    expect(check?.state).toBe('problem');
+    expect(check?.says).toBe('eth0 has no address in the network of 192.168.1.1; wlan0 has: packets would leave by wlan0.');
+    // Not the one that wlan0 has.
+    expect(typed(check)).toEqual([
+      'sudo ip address add 192.168.1.11/24 dev eth0 && sudo ip link set eth0 up',
+      'sudo ip address del 192.168.1.11/24 dev eth0',
+      'sudo ip link set wlan0 down',
+    ]);
+  });
+
+  test('that the loader asks is on another card than the one that was named', async () => {
+    const cards = [wired(), inNetwork('192.168.0.66', { name: 'eth1' })];
+    const check = await checkOf('host-address', { ...serve, interface: 'eth0' }, { cards });
+    expect(check).toMatchObject({
+      state: 'problem',
+      says: 'eth0 does not have the address 192.168.0.66; eth1 has: packets would leave by eth1.',
+    });
+  });
+});
+
+describe('the network card', () => {
+  const uplink = inNetwork('10.0.0.5', { name: 'enp1s0', gateway: '10.0.0.1' });
+  const chosen = async (need: Need, ...cards: HostInterface[]): Promise<string | undefined> => (await preflight(need, fakeHost({ cards }))).interface;
+
+  test('is the one with the address, also without a link, beside an uplink that has one', async () => {
+    expect(await chosen(push, uplink, inNetwork('192.168.1.10', { name: 'enp2s0', link: 'no-cable' }))).toBe('enp2s0');
+    expect(await chosen(serve, uplink, inNetwork('192.168.0.66', { name: 'enp2s0', link: 'no-cable' }))).toBe('enp2s0');
+  });
+
+  test('is not the way into the internet only because nothing else has a link', async () => {
+    expect(await chosen(push, uplink, wired({ name: 'enp2s0', link: 'no-cable' }))).toBe('enp2s0');
+    expect(await chosen(push, uplink, wired({ name: 'enp2s0', link: 'no-cable' }), wired({ name: 'enp3s0', link: 'no-cable' }))).toBeUndefined();
+  });
+
+  test('is the way into the internet where that is the only cable; bridges and containers have none', async () => {
+    expect(await chosen(push, uplink, wired({ name: 'docker0', link: 'no-cable', virtual: true }))).toBe('enp1s0');
+  });
+
+  test('is, of two in the network of the device, the one that does not lead into the internet', async () => {
+    const home = inNetwork('192.168.1.50', { name: 'wlan0', wireless: true, gateway: '192.168.1.1' });
+    expect(await chosen(push, home, inNetwork('192.168.1.10', { name: 'eth0', link: 'no-cable' }))).toBe('eth0');
+  });
 });
 
 describe('the address after the transfer', () => {
@@ -100,6 +166,74 @@ describe('the address after the transfer', () => {
   });
 });
 
+describe('the address after the transfer, which many a home router has', () => {
+  const back = '192.168.1.1';
+  const home = inNetwork('192.168.1.50', { name: 'wlan0', wireless: true, gateway: '192.168.1.1' });
+
+  test('is that of the router by which this computer goes into the internet: it would be asked instead of the device', async () => {
+    const check = await checkOf('host-back', { ...serve, back }, { cards: [home, inNetwork('192.168.0.66')] });
+    expect(check).toMatchObject({ state: 'problem', says: expect.stringContaining('would be asked of that one') });
+    expect(typed(check).slice(0, 2)).toEqual(['sudo ip link set wlan0 down', 'sudo ip address add 192.168.1.10/24 dev eth0 && sudo ip link set eth0 up']);
+    const both = await checkOf('host-back', { ...push, back }, { cards: [home, inNetwork('192.168.1.10')] });
+    expect(both?.state).toBe('problem');
+    expect(typed(both)).toEqual(['sudo ip link set wlan0 down']);
+  });
+
+  test('is in the network of another card only', async () => {
+    const cards = [inNetwork('192.168.1.50', { name: 'eth1' }), inNetwork('192.168.0.66')];
+    expect(await checkOf('host-back', { ...serve, back }, { cards })).toMatchObject({
+      state: 'problem',
+      says: expect.stringContaining('eth0 has no address in that network; eth1 has'),
+    });
+  });
+
+  test('is in the networks of two cards: it may be looked for by the wrong one', async () => {
+    const cards = [inNetwork('192.168.1.50', { name: 'eth1' }), inNetwork('192.168.1.10')];
+    expect((await checkOf('host-back', { ...push, interface: 'eth0', back }, { cards }))?.state).toBe('note');
+  });
+
+  test('is that of the router on the very card: the device itself, before it was switched off', async () => {
+    expect(await checkOf('host-back', { ...push, back }, { cards: [inNetwork('192.168.1.50', { gateway: back })] })).toBeUndefined();
+  });
+
+  test('has a card with an address there that has no link yet: no false alarm', async () => {
+    expect(await checkOf('host-back', { ...push, back }, { cards: [inNetwork('192.168.1.10', { link: 'no-cable' })] })).toBeUndefined();
+  });
+});
+
+describe('problems that nobody can accept', () => {
+  const nothing: ReadonlySet<string> = new Set();
+  const hostOf = (host: Partial<Host>): Host => fakeHost({ cards: [inNetwork('192.168.0.66')], ...host });
+
+  test.each(['EADDRINUSE', 'EACCES', 'other'] as const)('a port that cannot be opened (%s) stays one, and --accept is not offered', async (answer) => {
+    const ready = await preflight(serve, hostOf({ mayBind: async () => answer }));
+    const problem = problemOf(ready, new Set(['host-port']));
+    expect(problem?.code).toBe('host-port');
+    expect(remedyOf(problem as HostCheck)).not.toContain('--accept');
+  });
+
+  test('a command that only shows more is not told as if it helped', async () => {
+    const problem = problemOf(await preflight(serve, hostOf({ mayBind: async () => 'EADDRINUSE' })), nothing);
+    expect(remedyOf(problem as HostCheck)).toBe('To see which program: sudo ss -lunp sport = :69.');
+  });
+
+  test('an address that must be there, and is not; a card that does not exist', async () => {
+    for (const [need, code] of [
+      [serve, 'host-address'],
+      [{ ...push, interface: 'eth9' }, 'host-link'],
+    ] as const)
+      expect(problemOf(await preflight(need, fakeHost({})), new Set([code]))?.code).toBe(code);
+  });
+
+  test('anything else is left to who knows better', async () => {
+    const ready = await preflight(push, fakeHost({}));
+    const problem = problemOf(ready, nothing);
+    expect(problem?.code).toBe('host-address');
+    expect(remedyOf(problem as HostCheck)).toMatch(/^To give it the address: sudo ip address add .* If you know better: --accept host-address\.$/);
+    expect(problemOf(ready, new Set(['host-address']))).toBeUndefined();
+  });
+});
+
 describe('the link', () => {
   test('is missing while the device is off: no problem, and a switch between helps', async () => {
     const check = await checkOf('host-link', serve, { cards: [inNetwork('192.168.0.66', { link: 'no-cable' })] });
@@ -107,7 +241,10 @@ describe('the link', () => {
     expect(check?.says).toContain('A switch between');
   });
 
-  test('of a card that is switched off', async () => {
+  test('of a card that is switched off: a problem of who wants to use it', async () => {
+    const off = { cards: [inNetwork('192.168.0.66', { link: 'off' })] };
+    expect((await checkOf('host-link', serve, off))?.state).toBe('problem');
+    expect((await checkOf('host-link', { port: 69 }, off))?.state).toBe('note');
     expect(typed(await checkOf('host-link', serve, { cards: [inNetwork('192.168.0.66', { link: 'off' })] }))).toEqual(['sudo ip link set eth0 up']);
   });
 
@@ -183,7 +320,8 @@ describe('for a device that is given an address', () => {
       expect(ready.checks.find((check) => check.code === code)).toMatchObject({ code, state: 'good' });
     const says = (code: HostCheck['code']): string => ready.checks.find((check) => check.code === code)?.says ?? '';
     expect(says('host-port')).toBe('UDP ports 67, 68 and 69 can be opened.');
-    expect(says('host-firewall')).toContain('UDP ports 67 and 69.');
+    const unread = await checkOf('host-firewall', give, { cards: [own], firewall: async () => ({ kind: 'unknown', see: undefined }) });
+    expect(unread?.says).toContain('UDP ports 67 and 69.');
   });
 
   test('the card has to be named, though there is but one', async () => {
@@ -199,11 +337,11 @@ describe('for a device that is given an address', () => {
     expect(typed(check)[0]).toBe('sudo ip address add 192.168.88.2/24 dev eth0 && sudo ip link set eth0 up');
   });
 
-  test('whether a card without a link has one nobody can tell, unless it can be used', async () => {
-    const off = (answer: BindAnswer) => checkOf('host-address', give, { cards: [wired({ link: 'no-cable' })], mayBind: async () => answer });
-    expect((await off('EADDRNOTAVAIL'))?.state).toBe('note');
-    expect(typed(await off('EADDRNOTAVAIL'))[0]).toContain('192.168.88.2/24 dev eth0');
-    expect((await off('yes'))?.state).toBe('good');
+  test('a card without a link may get one later: owimg waits for both', async () => {
+    const off = (hasAddress: boolean) => checkOf('host-address', give, { cards: [wired({ link: 'no-cable' })], hasAddress: async () => hasAddress });
+    expect((await off(false))?.state).toBe('note');
+    expect(typed(await off(false))[0]).toContain('192.168.88.2/24 dev eth0');
+    expect((await off(true))?.state).toBe('good');
   });
 
   test('the address that the device is to get is beside none of the card, or ours is not there', async () => {
@@ -249,10 +387,10 @@ describe('for a device that is given an address', () => {
   });
 
   test('firewalls have to let in both ports', async () => {
-    const firewall = await checkOf('host-firewall', give, { cards: [own], firewall: async () => 'ufw' });
+    const firewall = await checkOf('host-firewall', give, { cards: [own], firewall: async () => ({ kind: 'ufw' }) });
     expect(firewall?.says).toContain('67/udp and 69/udp');
     expect(typed(firewall)[0]).toBe('sudo ufw allow in on eth0 proto udp to any port 67,69');
-    expect((await checkOf('host-firewall', give, { cards: [own], firewall: async () => 'firewalld' }))?.says).toContain('67/udp and 69/udp');
+    expect((await checkOf('host-firewall', give, { cards: [own], firewall: async () => ({ kind: 'firewalld' }) }))?.says).toContain('67/udp and 69/udp');
     expect(typed(await checkOf('host-firewall', { ...give, router: '192.168.88.3' }, { cards: [own], platform: 'windows' }))[0]).toContain('localport=67,69');
   });
 });
@@ -265,12 +403,34 @@ describe('what may interfere', () => {
 
   test('ufw: another rule for who sends than for who serves', async () => {
     const cards = [inNetwork('192.168.1.5')];
-    expect(typed(await checkOf('host-firewall', push, { cards, firewall: async () => 'ufw' }))[0]).toBe('sudo ufw allow from 192.168.1.1 proto udp');
-    expect(typed(await checkOf('host-firewall', serve, { cards, firewall: async () => 'ufw' }))[0]).toBe('sudo ufw allow in on eth0 proto udp to any');
+    expect(typed(await checkOf('host-firewall', push, { cards, firewall: async () => ({ kind: 'ufw' }) }))[0]).toBe(
+      'sudo ufw allow from 192.168.1.1 proto udp',
+    );
+    expect(typed(await checkOf('host-firewall', serve, { cards, firewall: async () => ({ kind: 'ufw' }) }))[0]).toBe(
+      'sudo ufw allow in on eth0 proto udp to any',
+    );
+  });
+
+  test('rules of nftables or iptables: that they are there, and how a card is let through and that is taken back', async () => {
+    const nft = await checkOf('host-firewall', serve, { firewall: async () => ({ kind: 'rules', by: 'nft', chain: 'inet filter input' }) });
+    expect(nft?.state).toBe('note');
+    expect(nft?.says).toContain('(inet filter input). Whether they let this through owimg cannot tell.');
+    expect(typed(nft)[0]).toBe('sudo nft insert rule inet filter input iifname eth0 accept comment owimg');
+    expect(typed(nft)[1]).toContain('sudo nft delete rule inet filter input handle ');
+    const iptables = await checkOf('host-firewall', serve, { firewall: async () => ({ kind: 'rules', by: 'iptables', chain: 'ip filter INPUT' }) });
+    expect(typed(iptables).slice(0, 2)).toEqual(['sudo iptables -I INPUT -i eth0 -j ACCEPT', 'sudo iptables -D INPUT -i eth0 -j ACCEPT']);
+  });
+
+  test('rules that nobody may read are not called absent', async () => {
+    const closed = await checkOf('host-firewall', serve, { firewall: async () => ({ kind: 'unknown', see: 'sudo nft list ruleset' }) });
+    expect(closed?.state).toBe('note');
+    expect(typed(closed)).toEqual(['sudo nft list ruleset']);
+    for (const platform of ['linux', 'other'] as const)
+      expect((await checkOf('host-firewall', serve, { platform, firewall: async () => ({ kind: 'unknown', see: undefined }) }))?.state).toBe('note');
   });
 
   test('firewalld, Windows Defender, the firewall of macOS', async () => {
-    expect(typed(await checkOf('host-firewall', serve, { firewall: async () => 'firewalld' }))[0]).toContain('firewall-cmd --zone=trusted');
+    expect(typed(await checkOf('host-firewall', serve, { firewall: async () => ({ kind: 'firewalld' }) }))[0]).toContain('firewall-cmd --zone=trusted');
     expect(typed(await checkOf('host-firewall', push, { platform: 'windows' }))[0]).toContain('remoteip=192.168.1.1');
     expect(typed(await checkOf('host-firewall', push, { platform: 'macos' }))[0]).toContain('socketfilterfw');
   });
@@ -324,7 +484,9 @@ describe('another DHCP server on the cable', () => {
       { dhcpServers: async () => ({ servers: [], waited: 3500, thrownAway: true }) },
       'may have been an answer',
     ],
-    ['a firewall is on', { firewall: async () => 'firewalld' }, 'firewalld may have thrown'],
+    ['a firewall is on', { firewall: async () => ({ kind: 'firewalld' }) }, 'firewalld may have thrown'],
+    ['a rule may drop it', { firewall: async () => ({ kind: 'rules', by: 'nft', chain: 'inet filter input' }) }, 'a firewall rule may have thrown'],
+    ['the rules are not readable', { firewall: async () => ({ kind: 'unknown', see: undefined }) }, 'a firewall that owimg cannot see may have'],
     ['Windows has one of its own', { platform: 'windows' }, 'Windows Defender may have thrown'],
     ['only the administrator may open the port', { dhcpServers: async () => 'EACCES' }, 'not asked: that needs UDP port 68'],
     ['a DHCP client has the port', { dhcpServers: async () => 'EADDRINUSE' }, 'not asked: a DHCP client'],
@@ -419,7 +581,7 @@ describe('another TFTP server on the cable', () => {
   test.each<[string, Partial<Host>, string]>([
     ['nobody is known', {}, 'not asked: this computer knows no other machine there'],
     ['the system does not tell whom it knows', { neighbours: async () => undefined }, 'not asked: this system does not tell'],
-    ['a firewall is on', { neighbours: async () => [neighbour('192.168.1.9')], firewall: async () => 'ufw' }, 'ufw may have thrown'],
+    ['a firewall is on', { neighbours: async () => [neighbour('192.168.1.9')], firewall: async () => ({ kind: 'ufw' }) }, 'ufw may have thrown'],
   ])('is not called absent where %s', async (_, host, says) => {
     expect((await ask(push, host)).check).toMatchObject({ state: 'note', says: expect.stringContaining(says) });
   });
@@ -448,8 +610,9 @@ describe('another TFTP server on the cable', () => {
       expect(typed(await checkOf('host-address', need, { cards: [inNetwork('192.168.1.5')], mayBind }))).not.toEqual([]);
     });
 
-    test('this computer has it, if only on a card without a link: nobody is asked there', async () => {
-      expect((await ask(need, {})).asked).toEqual([]);
+    test('this computer has it, if only on another card without a link: nobody is asked there', async () => {
+      const cards = [inNetwork('192.168.1.5'), inNetwork('192.168.1.66', { name: 'eth1', link: 'no-cable' })];
+      expect((await ask({ ...need, interface: 'eth0' }, { cards })).asked).toEqual([]);
     });
   });
 });
@@ -461,6 +624,8 @@ test('the static neighbour entry is offered to who sends, in the words of each s
   expect(await commands('macos')).toContain('sudo arp -s 192.168.1.1');
   expect(await commands('windows')).toContain('netsh interface ipv4 add neighbors "eth0" 192.168.1.1');
   expect(await checkOf('host-neighbour', serve, {})).toBeUndefined();
+  // Advice: nothing was looked at that could be good.
+  expect((await checkOf('host-neighbour', push, {}))?.state).toBe('note');
 });
 
 describe('runDoctor()', () => {
@@ -481,6 +646,16 @@ describe('runDoctor()', () => {
     const { io, ran } = consoleOf();
     expect(await runDoctor({ json: true }, io, fakeHost({}))).toBe(0);
     expect(JSON.parse(ran.out)).toMatchObject({ schemaVersion: 1, device: null, host: { interface: 'eth0' } });
+  });
+
+  test('prints JSON that fits its schema, also of a problem that nobody can accept', async () => {
+    const { io, ran } = consoleOf();
+    const host = fakeHost({ cards: [inNetwork('192.168.0.66')], mayBind: async () => 'EADDRINUSE' });
+    expect(await runDoctor({ json: true, device: 'tplink_archer-c7-v5' }, io, host)).toBe(1);
+    const printed = JSON.parse(ran.out);
+    expect(printed.host.checks.find(({ code }: HostCheck) => code === 'host-port')).toMatchObject({ state: 'problem', acceptable: false });
+    const validate = new Ajv2020({ strict: false }).compile(schema);
+    expect(validate(printed), JSON.stringify(validate.errors)).toBe(true);
   });
 
   test('exits 1 where another DHCP server is there and the device has to be given an address', async () => {

@@ -257,7 +257,12 @@ describe('serving a loader', () => {
 });
 
 describe('--verify', () => {
-  const dropbear: Partial<Surroundings> = { ping: async () => ({ ttl: 64 }), banner: async () => 'SSH-2.0-dropbear' };
+  /** The system has the MAC of the loader. */
+  const dropbear: Partial<Surroundings> = {
+    ping: async () => ({ ttl: 64 }),
+    banner: async () => 'SSH-2.0-dropbear',
+    hardwareAddress: async () => '00:11:22:33:44:55',
+  };
 
   /** What the device would say whose flash holds this root file system. */
   const answering = (image: Uint8Array, boardName = 'netgear,wndr3700-v2'): Partial<Surroundings> => ({

@@ -7,8 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { systemHost } from '../src/flash/system-host.ts';
-import { systemSurroundings } from '../src/flash/system-surroundings.ts';
+import { macIn, systemSurroundings } from '../src/flash/system-surroundings.ts';
 import { follow } from '../src/io/follow.ts';
+import { addressesOf } from '../src/tftp/local-addresses.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'owimg-flash-system-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -37,10 +38,62 @@ describe('systemHost()', () => {
     expect(loopback).toMatchObject({ loopback: true, wireless: false, managedBy: undefined, gateway: undefined });
     expect(loopback?.addresses).toContainEqual({ address: '127.0.0.1', prefix: 8 });
   });
+
+  test('hasAddress() knows what is there, and what nobody has', async () => {
+    expect(await host.hasAddress('127.0.0.1')).toBe(true);
+    if (host.platform === 'linux') expect(await host.hasAddress('127.0.0.2')).toBe(true);
+    expect(await host.hasAddress('192.0.2.253')).toBe(false);
+  });
+});
+
+test('addressesOf() reads what iproute2 and busybox say of addresses', () => {
+  const found = addressesOf(
+    [
+      '1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever',
+      '1: lo    inet6 ::1/128 scope host \\       valid_lft forever preferred_lft forever',
+      '3: eth0    inet 192.168.1.10/24 brd 192.168.1.255 scope global eth0\\       valid_lft forever preferred_lft forever',
+      '3: eth0    inet 192.168.0.66/24 scope global eth0:1\\       valid_lft forever preferred_lft forever',
+      '3: eth0    inet6 fe80::fc:ff:fe00:1/64 scope link tentative \\       valid_lft forever preferred_lft forever',
+      '3: eth0    inet6 fd00::2/64 scope global flags 02 \\       valid_lft forever preferred_lft forever',
+      '4: veth1@if5    inet 10.0.0.1 peer 10.0.0.2/32 scope global veth1\\       valid_lft forever preferred_lft forever',
+      '',
+    ].join('\n'),
+  );
+  expect(Object.fromEntries(found)).toEqual({
+    lo: [
+      { address: '127.0.0.1', prefix: 8 },
+      { address: '::1', prefix: 128 },
+    ],
+    eth0: [
+      { address: '192.168.1.10', prefix: 24 },
+      { address: '192.168.0.66', prefix: 24 },
+      { address: 'fd00::2', prefix: 64 },
+    ],
+    veth1: [{ address: '10.0.0.1', prefix: 32 }],
+  });
+});
+
+test("macIn() reads Linux' table: by the card, and only who has answered", () => {
+  const table = [
+    'IP address       HW type     Flags       HW address            Mask     Device',
+    '192.168.1.1      0x1         0x0         00:00:00:00:00:00     *        eth0',
+    '192.168.1.1      0x1         0x2         40:ed:00:12:34:56     *        wlan0',
+    '192.168.0.86     0x1         0x6         00:11:22:33:44:55     *        eth0',
+  ].join('\n');
+  expect(macIn(table, '192.168.1.1', 'eth0')).toBeUndefined();
+  expect(macIn(table, '192.168.1.1', 'wlan0')).toBe('40:ed:00:12:34:56');
+  expect(macIn(table, '192.168.1.1', undefined)).toBe('40:ed:00:12:34:56');
+  expect(macIn(table, '192.168.0.86', 'eth0')).toBe('00:11:22:33:44:55');
+  expect(macIn(table, '192.168.0.8', 'eth0')).toBeUndefined();
 });
 
 describe('systemSurroundings()', () => {
   const around = systemSurroundings();
+
+  test('cardTo() names the card by which the system would send', async () => {
+    const loopback = (await systemHost().interfaces()).find(({ addresses }) => addresses.some(({ address }) => address === '127.0.0.1'));
+    expect(await around.cardTo('127.0.0.1')).toBe(loopback?.name);
+  });
 
   test('banner() reads the first line of a port, and nothing of one that is closed', async () => {
     const server = createServer((socket) => socket.end('SSH-2.0-dropbear\r\nmore'));
@@ -77,6 +130,26 @@ describe('systemSurroundings()', () => {
     test('ssh() hands on what was complained about', async () => {
       program('ssh', 'echo "Permission denied (publickey)." >&2; exit 255');
       expect(await around.ssh('192.168.1.1', 'true')).toEqual({ ok: false, text: 'Permission denied (publickey).' });
+    });
+
+    describe.runIf(process.platform === 'linux')('the firewall of this system', () => {
+      const firewall = () => systemHost().firewall();
+      const nobodys = 'table ip nat {\\n\\tchain POSTROUTING {\\n\\t\\ttype nat hook postrouting priority srcnat; policy accept;\\n\\t}\\n}\\n';
+
+      test('has no rule that drops anything, as nft tells', async () => {
+        program('nft', `[ "$*" = 'list ruleset' ] && printf '${nobodys}'`);
+        expect(await firewall()).toEqual({ kind: 'none' });
+      });
+
+      test('has rules, as nft tells', async () => {
+        program('nft', "printf 'table inet filter {\\n\\tchain input {\\n\\t\\ttype filter hook input priority filter; policy drop;\\n\\t}\\n}\\n'");
+        expect(await firewall()).toEqual({ kind: 'rules', by: 'nft', chain: 'inet filter input' });
+      });
+
+      test('is shown to the administrator only: unknown, with the command', async () => {
+        program('nft', 'echo "Operation not permitted (you must be root)" >&2; exit 1');
+        expect(await firewall()).toEqual({ kind: 'unknown', see: 'sudo nft list ruleset' });
+      });
     });
 
     test('ping() reads the TTL in the words of Linux, and that nobody answers', async () => {

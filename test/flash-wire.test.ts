@@ -1,7 +1,7 @@
 /** Whether another DHCP or TFTP server is on the cable: asked for real, on the loopback and in networks that the test makes for itself. */
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
@@ -87,7 +87,9 @@ describe.skipIf(missing !== undefined)(`owimg doctor in a network of its own${mi
     return running;
   }
 
-  const command = [process.execPath, '--import', 'tsx', 'bin/owimg.ts', 'doctor'] as const;
+  // A firewall without rules: not every machine that runs the tests has the program that tells, and nobody's rules are in a new network.
+  writeFileSync(join(folder, 'nft'), '#!/bin/sh\n', { mode: 0o755 });
+  const command = ['env', `PATH=${folder}:${process.env['PATH']}:/usr/sbin:/sbin`, process.execPath, '--import', 'tsx', 'bin/owimg.ts', 'doctor'] as const;
 
   interface Answer {
     readonly status: number | null;
@@ -114,6 +116,19 @@ describe.skipIf(missing !== undefined)(`owimg doctor in a network of its own${mi
     const page = readFileSync(new URL('../docs/flash.md', import.meta.url), 'utf8');
     const [, shown] = /^\$ sudo owimg doctor --interface eth0\n([\s\S]*?)\n```$/m.exec(page) ?? [];
     expect(said.trimEnd()).toBe(shown);
+  });
+
+  test.skipIf(!installed('nft'))('tells of a rule of nftables that drops what comes in, and does not call a server absent that it may keep out', async () => {
+    const [host] = pair();
+    await host.run('nft', 'add table inet filter; add chain inet filter input { type filter hook input priority 0; policy drop; }');
+    const own = [process.execPath, '--import', 'tsx', 'bin/owimg.ts', 'doctor', '--interface', 'eth0', '--json'] as const;
+    const { said } = await host.run(...own);
+    const checks: { readonly code: string; readonly state: string; readonly says: string }[] = JSON.parse(said).host.checks;
+    expect(checks.find(({ code }) => code === 'host-firewall')).toMatchObject({ state: 'note', says: expect.stringContaining('(inet filter input)') });
+    expect(checks.find(({ code }) => code === 'host-server')).toMatchObject({
+      state: 'note',
+      says: expect.stringContaining('a firewall rule may have thrown'),
+    });
   });
 
   test('says that nobody answered, how long it listened, and whom it could not ask', async () => {

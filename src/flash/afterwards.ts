@@ -42,6 +42,10 @@ export type Sighting =
       readonly mac?: string | undefined;
     }
   | { readonly event: 'silent'; readonly address: string }
+  /** The way to the address leads by another card than the device's: who answers there is another machine, and is not asked. */
+  | { readonly event: 'elsewhere'; readonly address: string; readonly interface: string }
+  /** A server that has been there all the time since the transfer. */
+  | { readonly event: 'not-the-device'; readonly address: string; readonly service: 'ssh' | 'web' }
   | { readonly event: 'ssh'; readonly banner: string }
   | { readonly event: 'web'; readonly openwrt: boolean };
 
@@ -50,16 +54,14 @@ const pause = 2000;
 /** A system that shows a web page has its SSH server up within this time, if it has one. */
 const sshWithin = 60_000;
 
-/** A device that asks again within this time did not take the image. */
-export const askedAgainWithin = 60_000;
-
 /** Boot loaders answer with 100, 128 or 255; Linux with 64. */
 function whoAnswers(ttl: number | undefined): 'boot loader' | 'system' | 'somebody' {
   if (ttl === undefined) return 'somebody';
   return ttl > 64 ? 'boot loader' : 'system';
 }
 
-const isOpenWrt = (page: string): boolean => /cgi-bin\/luci|luci|openwrt/i.test(page);
+/** LuCI sends every browser to its own path. Boot loaders' own pages name OpenWrt too, as what they take. */
+const isOpenWrt = (page: string): boolean => /\bluci\b/i.test(page);
 
 const notTaken =
   'The loader asks again because it did not find in the file what it wants, or because what it started did not come up. owimg check FILE --device D says what it wants; a console log tells most (--serial-log).';
@@ -97,14 +99,69 @@ async function inquire({ address, expected }: Watched, around: Surroundings): Pr
   };
 }
 
-/** Waits until the device is back, or nobody waits any longer. */
+/** MAC addresses as near as this are of one device: the loader and the system, or two of its ports, have neighbouring ones. */
+const nearMacs = 8;
+
+function areNear(a: string | undefined, b: string | undefined): boolean {
+  const [first, second] = [a, b].map((mac) => (mac === undefined ? Number.NaN : Number.parseInt(mac.replaceAll(/[:-]/g, ''), 16)));
+  return Math.abs((first ?? Number.NaN) - (second ?? Number.NaN)) <= nearMacs;
+}
+
+/** A server was away when it was missed so often in a row: one lost answer is none. */
+const missedLooks = 2;
+
+/** Whether a server came up since the transfer. */
+class Appearing {
+  #missed = 0;
+  #away = false;
+
+  look(there: boolean): void {
+    this.#missed = there ? 0 : this.#missed + 1;
+    if (this.#missed >= missedLooks) this.#away = true;
+  }
+
+  /** The device's card lost its link: it restarted, and whatever is not there at that moment was away. */
+  restarted(): void {
+    if (this.#missed > 0) this.#away = true;
+  }
+
+  get wasAway(): boolean {
+    return this.#away;
+  }
+}
+
+/**
+ * Waits until the device is back, or nobody waits any longer.
+ *
+ * Whose SSH server is it? 192.168.1.1 is the address of OpenWrt and of many a home router, and a router that is asked by mistake may answer as an OpenWrt of
+ * another release. These signs are there, and this is what they are taken for:
+ *
+ * - The card by which the system sends to the address (every system tells). If that is not the device's, nobody is asked there, not even a ping.
+ * - The MAC at the address on the device's card (Linux only). If it is that of the loader in the transfer, or beside it, it is the device. Another MAC proves
+ *   nothing: many loaders have one of their own.
+ * - Time. A device that was sent an image restarts, so its servers are missed for many seconds; a server that answered at every look since the transfer
+ *   has been running all along. So what is not known by its MAC has to be missed twice in a row, or once with the link down, and to come up then. While the
+ *   device's card has no link, who answers is not behind it.
+ * - Ping tells the loader from the system by its TTL, but not one machine from another: it is shown, and decides nothing.
+ *
+ * No least time is waited for: it would not make a machine the device that has been there all the time. Such a one is named, and left alone.
+ */
 export async function watchReturn(watched: Watched, around: Surroundings, see: (sighting: Sighting) => void, signal: AbortSignal): Promise<Verification> {
-  const { address, loader, patience } = watched;
+  const { address, loader, patience, interface: card } = watched;
   const begin = around.now();
+  const loaderMac = loader === undefined ? undefined : await around.hardwareAddress(loader, card);
+  const [ssh, web] = [new Appearing(), new Appearing()];
+  const told = new Set<string>();
+  /** What would be said at every look is said once. */
+  const once = (sighting: Sighting): void => {
+    const text = JSON.stringify(sighting);
+    if (!told.has(text)) see(sighting);
+    told.add(text);
+  };
   let link: boolean | undefined;
   let answering: string | undefined;
-  let webSince: number | undefined;
-  let openwrt = false;
+  let page: Page = { shown: 'none', since: begin };
+  let stranger: 'elsewhere' | 'all along' | undefined;
   let booted = false;
   while (!signal.aborted && around.now() - begin < patience) {
     if (watched.askedAgain?.() === true) {
@@ -114,34 +171,62 @@ export async function watchReturn(watched: Watched, around: Surroundings, see: (
     const failed = reading === undefined ? undefined : fromConsole(reading);
     if (failed !== undefined) return failed;
     booted ||= reading?.outcome === 'booted';
-    if (watched.interface !== undefined) {
-      const up = await around.hasLink(watched.interface);
+    if (card !== undefined) {
+      const up = await around.hasLink(card);
       if (up !== undefined && up !== link) see({ event: 'link', up });
       link = up;
     }
-    const at = await whoIsThere([address, ...(loader === undefined || loader === address ? [] : [loader])], around);
+    const leads = async (to: string): Promise<boolean> => {
+      const by = card === undefined ? undefined : await around.cardTo(to);
+      if (by === undefined || by === card) return true;
+      if (to === address) once({ event: 'elsewhere', address, interface: by });
+      return false;
+    };
+    const reached = await leads(address);
+    const others = loader === undefined || loader === address || !(await leads(loader)) ? [] : [loader];
+    const at = await whoIsThere([...(reached ? [address] : []), ...others], around);
     const seen = at === undefined ? undefined : `${at.address} ${at.who}`;
     if (seen !== answering) {
-      if (at !== undefined) see({ event: 'answers', ...at, mac: await around.hardwareAddress(at.address) });
+      if (at !== undefined) see({ event: 'answers', ...at, mac: await around.hardwareAddress(at.address, card) });
       else if (answering !== undefined) see({ event: 'silent', address });
       answering = seen;
     }
-    const banner = await around.banner(address, 22);
-    if (banner?.startsWith('SSH-') === true) {
+    const answered = reached ? await around.banner(address, 22) : undefined;
+    const banner = answered?.startsWith('SSH-') === true ? answered : undefined;
+    const content = reached ? await around.webPage(address) : undefined;
+    // By the MAC of a moment ago: whoever answered has one.
+    const isKnown = link !== false && (banner !== undefined || content !== undefined) && areNear(loaderMac, await around.hardwareAddress(address, card));
+    for (const [server, there] of [[ssh, banner !== undefined] as const, [web, content !== undefined] as const]) {
+      server.look(there);
+      if (link === false) server.restarted();
+    }
+    const isDevices = (server: Appearing): boolean => link !== false && (isKnown || server.wasAway);
+    if (banner !== undefined && isDevices(ssh)) {
       see({ event: 'ssh', banner });
       return inquire(watched, around);
     }
-    const page = await around.webPage(address);
-    if (page !== undefined && webSince === undefined) {
-      webSince = around.now();
-      openwrt = isOpenWrt(page);
-      see({ event: 'web', openwrt });
+    stranger = reached ? undefined : 'elsewhere';
+    if (banner !== undefined && link !== false) {
+      once({ event: 'not-the-device', address, service: 'ssh' });
+      stranger = 'all along';
     }
-    if (page !== undefined && webSince !== undefined && around.now() - webSince > sshWithin) return webOnly(address, openwrt);
+    if (content !== undefined && !isDevices(web)) once({ event: 'not-the-device', address, service: 'web' });
+    const shown = content === undefined || !isDevices(web) ? 'none' : isOpenWrt(content) ? 'openwrt' : 'other';
+    if (shown !== page.shown) page = { shown, since: around.now() };
+    if (shown !== 'none') once({ event: 'web', openwrt: shown === 'openwrt' });
+    // The boot loader's own page, or the vendor's: that is no end.
+    if (shown === 'openwrt' && around.now() - page.since > sshWithin) return webOnly(address, true);
     await around.sleep(pause, signal);
   }
   if (signal.aborted) return { result: 'interrupted', says: 'You ended the watch; what was sent was sent.', compared: [], next: undefined };
-  return neverBack(watched, booted, answering);
+  if (stranger !== undefined && !booted) return notTheDevice(watched, stranger);
+  return page.shown !== 'none' && !booted ? webOnly(address, page.shown === 'openwrt') : neverBack(watched, booted, answering);
+}
+
+/** The device's web page, and when it was seen first. */
+interface Page {
+  readonly shown: 'none' | 'openwrt' | 'other';
+  readonly since: number;
 }
 
 /** Without --verify, only the console is listened to. `undefined`: it told nothing that decides. */
@@ -179,6 +264,19 @@ const webOnly = (address: string, openwrt: boolean): Verification => ({
   compared: [],
   next: `Open http://${address}/ and read the version.`,
 });
+
+/** Somebody is there who is not the device, or of whom nobody can tell. */
+function notTheDevice({ address, interface: card }: Watched, why: 'elsewhere' | 'all along'): Verification {
+  const result = 'unverified';
+  if (why === 'elsewhere') {
+    const says = `${address} was not asked: this computer reaches it by another network card than ${card}, so it is another machine.`;
+    const next = `Switch that card off for a moment, give ${card} an address in the network of ${address}, and compare yourself: ssh root@${address} cat /etc/openwrt_release.`;
+    return { result, says, compared: [], next };
+  }
+  const says = `The SSH server at ${address} has answered all the time since the transfer: it is another machine, or the device has not restarted. It was not asked.`;
+  const next = `Connect this computer to the device alone. Then compare: ssh root@${address} cat /etc/openwrt_release.`;
+  return { result, says, compared: [], next };
+}
 
 function neverBack({ address, patience }: Watched, booted: boolean, answering: string | undefined): Verification {
   const minutes = Math.round(patience / 60_000);

@@ -9,6 +9,7 @@ import type { Plan } from './plan.ts';
 import type { Prepared } from './prepare.ts';
 import { type Job, type ReadBack, readBack, type Sent, type Serving, sendFile, serveFile, type TransferEvent } from './session.ts';
 import type { Surroundings } from './surroundings.ts';
+import { quietFor } from './times.ts';
 
 /** A transfer that came to its end. */
 export type Transferred = Extract<Sent, { sent: 'sent' }>;
@@ -46,9 +47,6 @@ export interface Flashed {
   readonly result: 'sent' | Verification['result'];
   readonly verification: Verification | undefined;
 }
-
-/** Nobody has answered for so long: time for advice. */
-const quietTime = 30_000;
 
 const quietServer = (host: string | undefined): string =>
   `Nobody has asked so far. Is the cable in the right port, is this computer ${host ?? 'at the address that the loader asks'}, does a firewall let UDP port 69 in? owimg doctor looks. Many loaders ask only while a button is held at power-on.`;
@@ -94,7 +92,7 @@ async function transfer({ plan, bytes, readBack: readsBack }: Prepared, options:
     void silenceAdvice(plan, addressed, around).then((says) => {
       if (!heard && !signal.aborted) event({ event: 'advice', says });
     });
-  }, options.quietFor ?? quietTime);
+  }, options.quietFor ?? quietFor);
   try {
     if (plan.part !== 'client') return { ...(await serveFile(job)), back: undefined, addressed };
     const sent = await sendFile(job);

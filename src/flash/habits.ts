@@ -81,6 +81,25 @@ const targetHabits: Readonly<Record<string, Habit>> = {
   },
 };
 
+/** What is told of a loader beside what the records have room for. */
+export interface Peculiarity {
+  /** It takes no other name. */
+  readonly fileName: string;
+  /** A sentence for the plan. */
+  readonly note: string;
+}
+
+/** By profile, for loaders that wait for the file. */
+const peculiarities: Readonly<Record<string, Peculiarity>> = {
+  // The message of OpenWrt's commit af329ec38980, which added the device.
+  hpe_msm460: {
+    fileName: 'nflashd.cccc9999',
+    note: 'This loader ends without a word: that the last acknowledgement is missing ("Transfer timed out" in other programs) is expected, and its LED tells that it writes.',
+  },
+};
+
+export const peculiarityOf = ({ profile }: Pick<Device, 'profile'>): Peculiarity | undefined => peculiarities[profile];
+
 /** So many devices must agree before it is called a habit, and such a share of all that are recorded. */
 const [fewest, share] = [2, 0.5];
 

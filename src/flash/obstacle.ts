@@ -1,7 +1,7 @@
 /** What keeps a plan from being carried out. Pure. */
 import { errorKinds, OwimgError } from '../core/errors.ts';
 import { gateOf, type MissingOption, type Plan } from './plan.ts';
-import type { HostCheck, Need, Preflight } from './preflight.ts';
+import { type HostCheck, type Need, type Preflight, problemOf, remedyOf } from './preflight.ts';
 
 /** Accepts that the way is a guess. */
 export const guessCode = 'habit-guessed';
@@ -66,11 +66,8 @@ export function obstacleOf(plan: Plan, ready: Preflight, accepted: ReadonlySet<s
   }
   const missing = missingError(plan, ready);
   if (missing !== undefined) return missing;
-  const problem = ready.checks.find(({ state, code }) => state === 'problem' && !accepted.has(code));
-  if (problem === undefined) return undefined;
-  const [first] = problem.commands;
-  const type = first === undefined ? '' : `Type: ${first.type}. `;
-  return new OwimgError('host-not-ready', problem.says, `${type}If you know better: --accept ${problem.code}.`);
+  const problem = problemOf(ready, accepted);
+  return problem === undefined ? undefined : new OwimgError('host-not-ready', problem.says, remedyOf(problem));
 }
 
 /** Where nobody can be asked, a guess is confirmed by its code. */

@@ -7,7 +7,7 @@ import type { Device, DeviceFacts, Recovery } from '../devices/facts.ts';
 import { addressText, maskOf, neighbourOf, ownAddressFor, parseAddress } from '../dhcp/addresses.ts';
 import type { Verdict } from '../routes/verdict.ts';
 import { addressBeside } from './addresses.ts';
-import { byHabit, type Habit, habitOf, isNmrp, vendorHabitOf, vendorOf } from './habits.ts';
+import { byHabit, type Habit, habitOf, isNmrp, peculiarityOf, vendorHabitOf, vendorOf } from './habits.ts';
 import type { HostInterface } from './host.ts';
 
 /**
@@ -160,13 +160,14 @@ function recordFor(device: Device, kind: Kind, wanted: Part | undefined): { read
   const first = (key: 'routerAddress' | 'hostAddress' | 'fileName' | 'trigger'): Networked | undefined =>
     record[key] !== undefined ? record : alike.find((other) => other[key] !== undefined);
   const named = first('fileName');
+  const told = record.mode === 'router-is-server' && named === undefined ? peculiarityOf(device)?.fileName : undefined;
   return {
     record,
     values: {
       routerAddress: first('routerAddress')?.routerAddress,
       hostAddress: first('hostAddress')?.hostAddress,
-      fileName: named?.fileName,
-      fileNameRequired: named?.fileNameRequired,
+      fileName: told ?? named?.fileName,
+      fileNameRequired: told !== undefined || named?.fileNameRequired,
       trigger: first('trigger')?.trigger,
     },
   };
@@ -237,6 +238,8 @@ function notesOf(device: Device, part: Part, record: Asked, file: PlannedFile): 
   if (device.target.startsWith('econet/') && part === 'client') {
     notes.push('Loaders of EcoNet write what is called tcboot.bin or tclinux.bin, and keep anything else in memory, with an error behind the last block.');
   }
+  const peculiarity = part === 'client' ? peculiarityOf(device) : undefined;
+  if (peculiarity !== undefined) notes.push(peculiarity.note);
   return notes;
 }
 

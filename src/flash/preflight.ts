@@ -1,7 +1,7 @@
 /** Whether this computer is ready for a transfer, and what to type where it is not. Decides from the answers of a {@link Host}; changes nothing. */
 import { isHostBeside, maskOf, parseAddress } from '../dhcp/addresses.ts';
 import { addressBeside, addressNumber, sameNetwork } from './addresses.ts';
-import type { BindAnswer, DhcpAnswers, Host, HostInterface, Neighbour, Platform } from './host.ts';
+import type { BindAnswer, DhcpAnswers, Firewall, Host, HostInterface, Neighbour, Platform } from './host.ts';
 
 export interface Command {
   readonly why: string;
@@ -26,6 +26,8 @@ export interface HostCheck {
   readonly state: 'good' | 'note' | 'problem';
   readonly says: string;
   readonly commands: readonly Command[];
+  /** Of a problem: nobody can go on in spite of it, whatever is accepted. */
+  readonly acceptable?: false;
 }
 
 export interface Preflight {
@@ -56,16 +58,27 @@ export interface Need {
 const prefix = 24;
 const mask = '255.255.255.0';
 
-/** The network card that leads to the device: the one named, the one with the address, one in the same network, or the only one with a cable. */
+/** Whether the card has an address in the network of another. */
+const isBeside = ({ addresses }: HostInterface, address: string | undefined): boolean =>
+  address !== undefined && addresses.some((own) => sameNetwork(own.address, address, own.prefix));
+
+/**
+ * The network card that leads to the device: the one named, the one with the address, one in the same network, or the only one that can be meant. The way
+ * into the internet is seldom that one, also where it is the only card with a link: the device is off, so its card has none.
+ */
 function chooseInterface(need: Need, all: readonly HostInterface[]): HostInterface | undefined {
   if (need.interface !== undefined) return all.find(({ name }) => name === need.interface);
-  const has = (wanted: string | undefined): HostInterface | undefined =>
-    wanted === undefined ? undefined : all.find(({ addresses }) => addresses.some(({ address }) => address === wanted));
-  const reaches = all.find(({ addresses }) => addresses.some((own) => need.router !== undefined && sameNetwork(own.address, need.router, own.prefix)));
-  const wired = all.filter(({ loopback, wireless }) => !loopback && !wireless);
-  const alive = wired.filter(({ link }) => link === 'up');
-  const [only] = alive.length === 1 ? alive : wired;
-  return has(need.host) ?? reaches ?? (alive.length === 1 || wired.length === 1 ? only : undefined);
+  const holder = all.find(({ addresses }) => addresses.some(({ address }) => address === need.host));
+  if (holder !== undefined) return holder;
+  const beside = all.filter((card) => isBeside(card, need.router));
+  const cables = all.filter(({ loopback, wireless }) => !loopback && !wireless);
+  const real = cables.filter(({ virtual }) => !virtual);
+  const wired = real.length > 0 ? real : cables;
+  const free = wired.filter(({ gateway }) => gateway === undefined);
+  const [near = beside[0]] = beside.filter((card) => free.includes(card));
+  if (near !== undefined) return near;
+  const alive = free.filter(({ link }) => link === 'up');
+  return [alive, free, wired].find(({ length }) => length === 1)?.[0];
 }
 
 /** A name as the shells take it. */
@@ -108,7 +121,7 @@ function linkCheck(card: HostInterface | undefined, need: Need, all: readonly Ho
   if (card === undefined) {
     const list = cardList(all);
     if (need.interface !== undefined) {
-      return { code, state: 'problem', says: `This computer has no network card "${need.interface}". ${list}`, commands: [] };
+      return { code, state: 'problem', says: `This computer has no network card "${need.interface}". ${list}`, commands: [], acceptable: false };
     }
     if (need.part !== 'bootp')
       return { code, state: 'note', says: `Which network card leads to the device nobody can tell: --interface NAME. ${list}`, commands: [] };
@@ -123,11 +136,27 @@ function linkCheck(card: HostInterface | undefined, need: Need, all: readonly Ho
   }
   if (link === 'up' || card.loopback) return { code, state: 'good', says: `${name} has a link.`, commands: [] };
   if (link === undefined) return { code, state: 'note', says: `Whether ${name} has a link nobody can tell here: see that its light is on.`, commands: [] };
-  const says =
-    link === 'off'
-      ? `${name} is switched off.`
-      : `${name} has no link. That is as it should be while the device is off; owimg waits. A switch between the two keeps the link up and saves the seconds that it takes to come.`;
-  return { code, state: 'note', says, commands: link === 'off' ? [{ why: 'switch it on', type: `sudo ip link set ${name} up` }] : [] };
+  if (link === 'off') {
+    const commands = [{ why: 'switch it on', type: `sudo ip link set ${quoted(name, 'linux')} up` }];
+    return { code, state: need.part === undefined ? 'note' : 'problem', says: `${name} is switched off.`, commands };
+  }
+  const says = `${name} has no link. That is as it should be while the device is off; owimg waits. A switch between the two keeps the link up and saves the seconds that it takes to come.`;
+  return { code, state: 'note', says, commands: [] };
+}
+
+/** Where systems hide addresses, and what makes them show them. */
+const hides = (platform: Platform): string =>
+  platform === 'linux' ? '' : ' Systems like this one show the address of a card only while it has a link: a switch between the two keeps it up.';
+
+const switchOff = (platform: Platform, { name }: HostInterface): Command[] =>
+  platform === 'linux' ? [{ why: `switch ${name} off for now`, type: `sudo ip link set ${quoted(name, platform)} down` }] : [];
+
+/** One that nobody here has. */
+function freeAddress(wanted: string | undefined, beside: string | undefined, all: readonly HostInterface[]): string | undefined {
+  const network = beside?.split('.').slice(0, 3).join('.');
+  const others = addressNumber(beside ?? '') === undefined ? [] : ['10', '11', '12', '13', '14'].map((last) => `${network}.${last}`);
+  const isFree = (address: string): boolean => address !== beside && !all.some(({ addresses }) => addresses.some((own) => own.address === address));
+  return [wanted, ...others].filter((address) => address !== undefined).find(isFree);
 }
 
 /** Whether our address is there, or another one by which the device can be reached. */
@@ -151,43 +180,52 @@ async function addressCheck(
       return { code, state: 'note', says: `${given} is no IPv4 address in numbers: what leads there was not looked at.`, commands: [] };
   }
   const holder = all.find(({ addresses }) => addresses.some(({ address }) => address === host));
-  // Systems do not list the addresses of a card without a link; but they let them be used.
-  const has = holder !== undefined || (host !== undefined && (await asked.mayBind(0, host)) === 'yes');
-  const inNetwork = all.filter(({ addresses }) => addresses.some((own) => router !== undefined && sameNetwork(own.address, router, own.prefix)));
-  if (host !== undefined && !has) {
-    const says =
-      part === 'server'
-        ? `The loader asks ${host}, and this computer does not have that address now.`
-        : `The file is to come from ${host}, and this computer does not have that address now.`;
+  const inNetwork = all.filter((one) => isBeside(one, router));
+  // The problem is not ours to accept where nothing can be sent from an address, nor heard at it, that is not there.
+  const fixed = { code, state: 'problem', acceptable: false } as const;
+  if (host !== undefined && !(await asked.hasAddress(host))) {
+    const from = part === 'server' ? `The loader asks ${host}` : `The file is to come from ${host}`;
+    const says = `${from}, and this computer does not have that address now.`;
     // Two with one address would be worse than none.
     if (taken !== undefined)
-      return {
-        code,
-        state: 'problem',
-        says: `${says} Another machine has it, or had it minutes ago (${taken.mac}): take that one off the cable first.`,
-        commands: [],
-      };
-    return { code, state: 'problem', says, commands: addressCommands(platform, name, host) };
-  }
-  const [second] = inNetwork.filter((other) => other !== (card ?? inNetwork[0]));
-  if (second !== undefined && router !== undefined) {
-    const says = `${inNetwork.map((other) => other.name).join(' and ')} are both in the network of ${router}: packets may leave by the wrong one. Switch the other off.`;
-    return {
-      code,
-      state: 'note',
-      says,
-      commands: platform === 'linux' ? [{ why: 'switch it off for now', type: `sudo ip link set ${quoted(second.name, platform)} down` }] : [],
-    };
-  }
-  if (part === 'client' && router !== undefined && inNetwork.length === 0 && !(has && host !== undefined && sameNetwork(host, router, prefix))) {
-    const says = `The device will be ${router}, and this computer has no address in that network: what it sends would go elsewhere.`;
-    return { code, state: 'problem', says, commands: proposed === undefined ? [] : addressCommands(platform, name, proposed) };
+      return { ...fixed, says: `${says} Another machine has it, or had it minutes ago (${taken.mac}): take that one off the cable first.`, commands: [] };
+    return { ...fixed, says: `${says}${hides(platform)}`, commands: addressCommands(platform, name, host) };
   }
   const itself = all.find(({ addresses }) => addresses.some(({ address }) => address === router));
   if (itself !== undefined && !itself.loopback && router !== undefined) {
     return { code, state: 'problem', says: `${router} is this computer's own address (${itself.name}): the device needs it.`, commands: [] };
   }
-  return { code, state: 'good', says: `${(holder ?? inNetwork[0] ?? card)?.name ?? 'This computer'} has an address in the right network.`, commands: [] };
+  const named = need.interface === undefined ? undefined : card;
+  if (named !== undefined && host !== undefined && holder !== undefined && holder !== named && !holder.loopback) {
+    const says = `${named.name} does not have the address ${host}; ${holder.name} has: packets would leave by ${holder.name}.`;
+    const commands = [{ why: `take it from ${holder.name}`, type: `sudo ip address del ${host} dev ${quoted(holder.name, platform)}` }];
+    return { code, state: 'problem', says, commands: platform === 'linux' ? [...commands, ...addressCommands(platform, name, host)] : [] };
+  }
+  const [other] = inNetwork.filter((one) => one !== (card ?? inNetwork[0]));
+  if (card !== undefined && other !== undefined && router !== undefined && !inNetwork.includes(card)) {
+    const says = `${name} has no address in the network of ${router}; ${other.name} has: packets would leave by ${other.name}.`;
+    const address = freeAddress(proposed, router, all);
+    return {
+      code,
+      state: 'problem',
+      says,
+      commands: address === undefined ? [] : [...addressCommands(platform, name, address), ...switchOff(platform, other)],
+    };
+  }
+  if (other !== undefined && router !== undefined) {
+    const says = `${inNetwork.map((one) => one.name).join(' and ')} are both in the network of ${router}: packets may leave by the wrong one. Switch the other off.`;
+    return { code, state: 'note', says, commands: switchOff(platform, other) };
+  }
+  const hidden = proposed !== undefined && router !== undefined && sameNetwork(proposed, router, prefix) && (await asked.hasAddress(proposed));
+  if (part === 'client' && router !== undefined && inNetwork.length === 0 && !hidden) {
+    const says = `The device will be ${router}, and this computer has no address in that network: what it sends would go elsewhere.${hides(platform)}`;
+    return { code, state: 'problem', says, commands: proposed === undefined ? [] : addressCommands(platform, name, proposed) };
+  }
+  const whose = holder ?? inNetwork[0];
+  if (whose !== undefined) return { code, state: 'good', says: `${whose.name} has an address in the right network.`, commands: [] };
+  if (host !== undefined || hidden) return { code, state: 'good', says: `This computer has the address ${host ?? proposed}.`, commands: [] };
+  if (part !== 'server') return undefined;
+  return { code, state: 'note', says: 'Which address the loader asks is not recorded, so nobody can tell whether this computer has it.', commands: [] };
 }
 
 /** Whether the card has an address of ours, from which the device is served, and beside which it gets its own. */
@@ -207,10 +245,9 @@ async function givingAddressCheck(asked: Host, card: HostInterface | undefined, 
     const says = `The device cannot be given ${router}: ${name} has ${listed}, and no address beside that.`;
     return { code, state: 'problem', says, commands: host !== undefined || beside === undefined ? [] : addressCommands(asked.platform, name, beside) };
   }
-  // Systems do not list the addresses of a card without a link; but they let them be used.
   if (link === 'no-cable' || link === 'off') {
-    if (wanted !== undefined && (await asked.mayBind(0, wanted)) === 'yes') return { code, state: 'good', says: `${wanted} is there.`, commands: [] };
-    return { code, state: 'note', says: `${name} needs an address. Whether it has one shows only when it has a link; owimg waits for both.`, commands };
+    if (wanted !== undefined && (await asked.hasAddress(wanted))) return { code, state: 'good', says: `${wanted} is there.`, commands: [] };
+    return { code, state: 'note', says: `${name} needs an address, and has none now; owimg waits for it, and for the link.`, commands };
   }
   const says = host === undefined ? `${name} has no IPv4 address, and needs one.` : `${name} does not have the address ${host}.`;
   return { code, state: 'problem', says, commands };
@@ -310,7 +347,7 @@ async function firewallCheck(host: Host, card: HostInterface | undefined, { part
     part === 'client'
       ? 'Answers come from another port than the one asked, so firewalls throw them away'
       : `The device asks first, which firewalls do not let in${part === 'bootp' ? `: ${dhcpServerPort}/udp and ${port}/udp` : ''}`;
-  if (firewall === 'ufw') {
+  if (firewall.kind === 'ufw') {
     const rule =
       part === 'client' && router !== undefined
         ? `from ${router} proto udp`
@@ -325,7 +362,7 @@ async function firewallCheck(host: Host, card: HostInterface | undefined, { part
       ],
     };
   }
-  if (firewall === 'firewalld') {
+  if (firewall.kind === 'firewalld') {
     return {
       code,
       state: 'note',
@@ -358,17 +395,65 @@ async function firewallCheck(host: Host, card: HostInterface | undefined, { part
       commands: [{ why: 'see whether it is on', type: `${tool} --getglobalstate` }],
     };
   }
-  const nothing = `No firewall is seen that owimg knows (ufw, firewalld); rules of your own may be there: UDP ${part === 'bootp' ? `ports ${dhcpServerPort} and ${port}` : `port ${port}`}.`;
-  return { code, state: 'good', says: nothing, commands: [] };
+  if (firewall.kind === 'rules') {
+    const says = `This computer has firewall rules that drop or refuse something that comes in (${firewall.chain}). Whether they let this through owimg cannot tell. ${why}.`;
+    return { code, state: 'note', says, commands: ruleCommands(firewall, name) };
+  }
+  if (firewall.kind === 'none') return { code, state: 'good', says: 'No firewall rule drops or refuses what comes in.', commands: [] };
+  const unread =
+    firewall.see === undefined
+      ? `Whether a firewall is on nobody can tell here${platform === 'linux' ? ': neither nft nor iptables is installed to show its rules' : ''}.`
+      : 'ufw and firewalld are off. Whether other firewall rules are there only the administrator may see.';
+  const commands = firewall.see === undefined ? [] : [{ why: 'see the rules', type: firewall.see }];
+  return { code, state: 'note', says: `${unread} ${why}: UDP ${part === 'bootp' ? `ports ${dhcpServerPort} and ${port}` : `port ${port}`}.`, commands };
 }
 
-/** The system that comes back has another address than the loader. */
+/** In front of all others, so that no rule behind it counts. */
+function ruleCommands({ by, chain }: Extract<Firewall, { kind: 'rules' }>, name: string): Command[] {
+  if (by === 'iptables') {
+    return [
+      { why: 'let it through', type: `sudo iptables -I INPUT -i ${name} -j ACCEPT` },
+      { why: 'take that back', type: `sudo iptables -D INPUT -i ${name} -j ACCEPT` },
+      { why: 'see the rules', type: 'sudo iptables -S' },
+    ];
+  }
+  const handle = `$(sudo nft -a list chain ${chain} | sed -n 's/.*"owimg" # handle //p')`;
+  return [
+    { why: 'let it through', type: `sudo nft insert rule ${chain} iifname ${name} accept comment owimg` },
+    { why: 'take that back', type: `sudo nft delete rule ${chain} handle ${handle}` },
+    { why: 'see the rules', type: 'sudo nft list ruleset' },
+  ];
+}
+
+/**
+ * The system that comes back has another address than the loader. 192.168.1.1 is that of many a home router too: whoever asks there by another card would
+ * ask that one what runs on it.
+ */
 function backCheck(platform: Platform, card: HostInterface | undefined, { back }: Need, all: readonly HostInterface[]): HostCheck | undefined {
   if (back === undefined || addressNumber(back) === undefined) return undefined;
-  if (all.some(({ addresses }) => addresses.some((own) => sameNetwork(own.address, back, own.prefix)))) return undefined;
-  const beside = addressBeside(back);
-  const says = `Afterwards the device will be ${back}, and this computer has no address in that network: give it a second one, or nothing can be verified.`;
-  return { code: 'host-back', state: 'note', says, commands: beside === undefined ? [] : addressCommands(platform, card?.name ?? cardWord, beside) };
+  const code = 'host-back';
+  const own = all.filter((one) => isBeside(one, back) && !one.loopback);
+  const name = card?.name ?? cardWord;
+  const address = freeAddress(addressBeside(back), back, all);
+  const give = address === undefined || (card !== undefined && own.includes(card)) ? [] : addressCommands(platform, name, address);
+  const stranger = all.find((one) => one.gateway === back && one !== card);
+  if (stranger !== undefined) {
+    const says = `Afterwards the device will be ${back}, and that is the router by which this computer goes into the internet now (${stranger.name}): what is asked there would be asked of that one. Switch ${stranger.name} off for the time, or leave --verify out.`;
+    return { code, state: card === undefined ? 'note' : 'problem', says, commands: [...switchOff(platform, stranger), ...give] };
+  }
+  const [other] = own.filter((one) => one !== card);
+  if (other === undefined && own.length > 0) return undefined;
+  if (other === undefined) {
+    const says = `Afterwards the device will be ${back}, and this computer has no address in that network: give it a second one, or nothing can be verified.`;
+    return { code, state: 'note', says, commands: give };
+  }
+  if (card === undefined) return undefined;
+  if (own.includes(card)) {
+    const says = `Afterwards the device will be ${back}, and ${other.name} is in that network too: it may be looked for by the wrong card. Switch ${other.name} off.`;
+    return { code, state: 'note', says, commands: switchOff(platform, other) };
+  }
+  const says = `Afterwards the device will be ${back}. ${name} has no address in that network; ${other.name} has: it would be looked for by ${other.name}, where another machine may answer. Switch ${other.name} off for the time and give ${name} an address, or leave --verify out.`;
+  return { code, state: 'problem', says, commands: [...switchOff(platform, other), ...give] };
 }
 
 function routerCheck(card: HostInterface | undefined): HostCheck | undefined {
@@ -407,7 +492,7 @@ async function askOthers(host: Host, card: HostInterface | undefined, need: Need
   const mayAsk = (address: string): boolean =>
     address !== need.router && !own.has(address) && card.addresses.some((beside) => sameNetwork(beside.address, address, beside.prefix));
   // Nobody else should have it: whoever does is found in the tables of the system when it was asked.
-  const wanted = need.host !== undefined && (await host.mayBind(0, need.host)) === 'EADDRNOTAVAIL' ? need.host : undefined;
+  const wanted = need.host !== undefined && !(await host.hasAddress(need.host)) ? need.host : undefined;
   const givers = typeof dhcp === 'string' ? [] : dhcp.servers.flatMap(({ address, nextServer }) => [address, nextServer]);
   const known = await host.neighbours(card.name);
   const candidates = [wanted, card.gateway, ...givers, ...(known ?? []).map(({ address }) => address)].filter((address) => address !== undefined);
@@ -419,11 +504,13 @@ async function askOthers(host: Host, card: HostInterface | undefined, need: Need
   return { dhcp, tells: known !== undefined, asked: others, tftp, taken };
 }
 
-/** What may throw answers away before they are heard. */
+/** What may throw answers away before they are heard; `undefined` where nothing does. */
 async function filterOf(host: Host): Promise<string | undefined> {
   const systems: Readonly<Partial<Record<Platform, string>>> = { windows: 'Windows Defender', macos: 'the firewall of macOS' };
-  const firewall = await host.firewall();
-  return firewall === undefined ? systems[host.platform] : `the firewall ${firewall}`;
+  const { kind } = await host.firewall();
+  if (kind === 'none') return undefined;
+  if (kind === 'rules') return 'a firewall rule';
+  return kind === 'unknown' ? (systems[host.platform] ?? 'a firewall that owimg cannot see') : `the firewall ${kind}`;
 }
 
 const alone = 'Connect the device alone, by its own cable';
@@ -566,7 +653,8 @@ function rolloverCheck({ rollsOver, part }: Need): HostCheck | undefined {
 function neighbourCheck(platform: Platform, card: HostInterface | undefined, { part, router }: Need): HostCheck | undefined {
   if (part !== 'client' || router === undefined || addressNumber(router) === undefined || card?.loopback === true) return undefined;
   const name = quoted(card?.name ?? cardWord, platform);
-  const says = 'The system looks for the device once a second. If the loader listens for a few seconds only, this saves up to 0.9 s; its MAC is on the label.';
+  const says =
+    'Only where the loader listens for a few seconds: the system looks for the device once a second, and this saves up to 0.9 s. Its MAC is on the label.';
   const commands: Readonly<Record<Platform, readonly Command[]>> = {
     linux: [
       { why: 'name its MAC', type: `sudo ip neigh replace ${router} lladdr AA:BB:CC:DD:EE:FF dev ${name} nud permanent` },
@@ -583,7 +671,17 @@ function neighbourCheck(platform: Platform, card: HostInterface | undefined, { p
     ],
     other: [],
   };
-  return { code: 'host-neighbour', state: 'good', says, commands: commands[platform] };
+  return { code: 'host-neighbour', state: 'note', says, commands: commands[platform] };
+}
+
+/** What keeps a transfer from being begun; `undefined` if nothing does. @param accepted codes of checks */
+export const problemOf = ({ checks }: Preflight, accepted: ReadonlySet<string>): HostCheck | undefined =>
+  checks.find(({ state, code, acceptable }) => state === 'problem' && (acceptable === false || !accepted.has(code)));
+
+/** What to do about a problem, in a line: some commands only show more of it. */
+export function remedyOf({ commands: [first], code, acceptable }: HostCheck): string {
+  const type = first === undefined ? [] : [`To ${first.why}: ${first.type}.`];
+  return [...type, ...(acceptable === false ? [] : [`If you know better: --accept ${code}.`])].join(' ');
 }
 
 /** Asks the computer, and others on the cable, and says what it means for the transfer. */
@@ -597,7 +695,8 @@ export async function preflight(need: Need, host: Host): Promise<Preflight> {
     linkCheck(card, need, all),
     need.part === 'bootp' ? await givingAddressCheck(host, card, need) : await addressCheck(host, card, need, all, others?.taken),
     macCheck(card, need, all),
-    port,
+    // Nothing opens a port that is closed or taken, whatever is accepted.
+    port?.state === 'problem' ? { ...port, acceptable: false as const } : port,
     backCheck(host.platform, card, need, all),
     managerCheck(host.platform, card),
     await firewallCheck(host, card, need),

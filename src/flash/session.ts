@@ -12,8 +12,8 @@ import { getPace, pushPace } from '../tftp/pace.ts';
 import { bytesSource } from '../tftp/sending.ts';
 import { type ServerEvent, serverLimits } from '../tftp/server.ts';
 import { type ListenEvent, localAddresses, runClient, type SendProblem, type Trace, UdpServer } from '../tftp/udp.ts';
-import { askedAgainWithin } from './afterwards.ts';
 import type { Plan } from './plan.ts';
+import { askedAgainWithin } from './times.ts';
 
 /** The network card has no link, or no address: the device at its other end may be off. */
 export interface CableEvent {

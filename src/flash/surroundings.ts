@@ -13,8 +13,10 @@ export interface Surroundings {
   sleep(milliseconds: number, signal: AbortSignal): Promise<void>;
   /** The time to live of its answer, where the system shows it; `undefined` without an answer. */
   ping(address: string): Promise<{ readonly ttl: number | undefined } | undefined>;
-  /** MAC, from the system's table of neighbours. */
-  hardwareAddress(address: string): Promise<string | undefined>;
+  /** The network card by which the system would send to an address; `undefined` where nobody can tell, or nothing leads there. Sends nothing. */
+  cardTo(address: string): Promise<string | undefined>;
+  /** MAC, from the system's table of neighbours. @param card only what was seen by this card; by any without it */
+  hardwareAddress(address: string, card: string | undefined): Promise<string | undefined>;
   /** Whether the network card has a link; `undefined` where nobody can tell. */
   hasLink(name: string): Promise<boolean | undefined>;
   /** The first line that a TCP port says by itself. */

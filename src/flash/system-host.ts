@@ -3,8 +3,11 @@ import { createSocket } from 'node:dgram';
 import { existsSync, readdirSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import type { BindAnswer, Host, HostInterface, Platform } from './host.ts';
+import { localInterfaces } from '../tftp/local-addresses.ts';
+import { sameNetwork } from './addresses.ts';
+import type { BindAnswer, Firewall, Host, HostInterface, Platform } from './host.ts';
 import { readSystemFile as read } from './system-files.ts';
+import { firewall } from './system-firewall.ts';
 import { dhcpServers, neighbours, tftpServers } from './system-wire.ts';
 
 const platforms: Readonly<Partial<Record<NodeJS.Platform, Platform>>> = { linux: 'linux', darwin: 'macos', win32: 'windows' };
@@ -43,29 +46,36 @@ function linuxInterfaces(addresses: ReadonlyMap<string, HostInterface['addresses
     wireless: existsSync(`/sys/class/net/${name}/wireless`),
     // ARPHRD_LOOPBACK of Linux' if_arp.h
     loopback: read(`/sys/class/net/${name}/type`) === '772',
+    // What is on a bus has a device; a bridge, a tunnel or the end of a container has none.
+    virtual: !existsSync(`/sys/class/net/${name}/device`),
     managedBy: managerOf(name),
     gateway: routes.get(name),
   }));
 }
 
 function interfaces(platform: Platform): HostInterface[] {
-  const all = networkInterfaces();
-  const addresses = new Map(
-    Object.entries(all).map(([name, entries = []]) => [
-      name,
-      entries.filter(({ family }) => family === 'IPv4').map(({ address, cidr }) => ({ address, prefix: Number((cidr ?? '/32').split('/')[1]) })),
-    ]),
-  );
+  const addresses = new Map([...localInterfaces()].map(([name, own]) => [name, own.filter(({ address }) => isIPv4(address))]));
   if (platform === 'linux' && existsSync('/sys/class/net')) return linuxInterfaces(addresses);
-  return Object.entries(all).map(([name, entries = []]) => ({
+  return Object.entries(networkInterfaces()).map(([name, entries = []]) => ({
     name,
     addresses: addresses.get(name) ?? [],
     link: undefined,
     wireless: /wi-?fi|wlan|wireless/i.test(name),
     loopback: entries.some(({ internal }) => internal),
+    virtual: false,
     managedBy: undefined,
     gateway: undefined,
   }));
+}
+
+/**
+ * Linux lists all of its addresses, and every other one of the loopback's network is there too. Elsewhere the list has only cards with a link; whether
+ * an address can be bound to tells the rest. That would be no proof on Linux, which can be told to bind to any address (ip_nonlocal_bind).
+ */
+async function hasAddress(platform: Platform, address: string): Promise<boolean> {
+  const own = interfaces(platform).flatMap(({ addresses, loopback }) => addresses.map((one) => ({ ...one, loopback })));
+  if (own.some((one) => one.address === address || (one.loopback && sameNetwork(one.address, address, one.prefix)))) return true;
+  return platform !== 'linux' && (await mayBind(0, address)) === 'yes';
 }
 
 const answers: ReadonlySet<string> = new Set(['EACCES', 'EADDRINUSE', 'EADDRNOTAVAIL']);
@@ -90,19 +100,20 @@ function isTaken(port: number): boolean | undefined {
   return tables.some((table) => table.split('\n').some((line) => line.trim().split(/\s+/)[1]?.concat(' ').endsWith(mark) === true));
 }
 
-function firewall(): 'ufw' | 'firewalld' | undefined {
-  if (/^ENABLED=yes/im.test(read('/etc/ufw/ufw.conf') ?? '')) return 'ufw';
-  return existsSync('/run/firewalld.pid') || existsSync('/var/run/firewalld.pid') ? 'firewalld' : undefined;
-}
-
 export function systemHost(): Host {
   const platform = platforms[process.platform] ?? 'other';
+  let rules: Firewall | undefined;
   return {
     platform,
     interfaces: async () => interfaces(platform),
+    hasAddress: (address) => hasAddress(platform, address),
     mayBind,
     isTaken: async (port) => isTaken(port),
-    firewall: async () => firewall(),
+    firewall: async () => {
+      // Several checks ask, and long lists take long.
+      rules ??= platform === 'linux' ? firewall() : { kind: 'unknown', see: undefined };
+      return rules;
+    },
     dhcpServers,
     neighbours: async (card) => neighbours(card),
     tftpServers: (addresses) => tftpServers(addresses),

@@ -1,8 +1,10 @@
 /** Looks at the device with what every system has: ping, ssh, TCP, and the tables of Linux. */
 import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
+import { localInterfaces } from '../tftp/local-addresses.ts';
 import type { Answer, Surroundings } from './surroundings.ts';
 
 const patience = 5000;
@@ -74,16 +76,35 @@ async function linuxFile(path: string): Promise<string | undefined> {
   return readFile(path, 'utf8').catch(() => undefined);
 }
 
+/** A socket that is connected has the address of the card by which it would send. With UDP that asks the routes of the system, and nobody else. */
+async function cardTo(address: string): Promise<string | undefined> {
+  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+  const own = await new Promise<string | undefined>((resolve) => {
+    socket.once('error', () => resolve(undefined));
+    // Port 9 is that of discard, RFC 863.
+    socket.connect(9, address, (error?: Error) => resolve(error == null ? socket.address().address.replace(/%.*$/, '') : undefined));
+  });
+  socket.close();
+  return [...localInterfaces()].find(([, addresses]) => addresses.some((one) => one.address === own))?.[0];
+}
+
+/**
+ * The MAC of an address in /proc/net/arp: address, type, flags, MAC, mask, card. One address may stand there once for each card; without ATF_COM (0x2, of
+ * Linux' if_arp.h) in the flags nobody has answered.
+ */
+export function macIn(table: string, address: string, card: string | undefined): string | undefined {
+  const entries = table.split('\n').map((line) => line.trim().split(/\s+/));
+  const found = entries.find(([who, , flags, , , by]) => who === address && (Number(flags) & 2) !== 0 && (card === undefined || by === card));
+  return found?.[3];
+}
+
 export function systemSurroundings(): Surroundings {
   return {
     now: () => performance.now(),
     sleep: (milliseconds, signal) => pause(milliseconds, undefined, { signal }).catch(() => undefined),
     ping,
-    hardwareAddress: async (address) => {
-      const line = (await linuxFile('/proc/net/arp'))?.split('\n').find((entry) => entry.startsWith(`${address} `));
-      const mac = line?.split(/\s+/)[3];
-      return mac === undefined || mac === '00:00:00:00:00:00' ? undefined : mac;
-    },
+    cardTo,
+    hardwareAddress: async (address, card) => macIn((await linuxFile('/proc/net/arp')) ?? '', address, card),
     hasLink: async (name) => {
       const carrier = (await linuxFile(`/sys/class/net/${name}/carrier`))?.trim();
       return carrier === undefined ? undefined : carrier === '1';

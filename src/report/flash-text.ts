@@ -202,6 +202,10 @@ export function sightingText(sighting: Sighting): string {
     }
     case 'silent':
       return `${sighting.address} is silent: it restarts, or writes`;
+    case 'elsewhere':
+      return `${sighting.address} is reached by ${sighting.interface} here, not by the device's card: who answers there is another machine, and is not asked`;
+    case 'not-the-device':
+      return `${sighting.service === 'ssh' ? 'an SSH server' : 'a web page'} has been there at ${sighting.address} since the transfer: not taken for the device, which has to restart first`;
     case 'ssh':
       return `an SSH server is up: ${sighting.banner}`;
     default:

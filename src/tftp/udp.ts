@@ -2,9 +2,9 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
 import { isIPv4, isIPv6 } from 'node:net';
-import { networkInterfaces } from 'node:os';
 import { OwimgError } from '../core/errors.ts';
 import { type ClientEvent, type ClientJob, ClientTransfer, type Outcome, type Peer, peerText } from './client.ts';
+import { isOff, localInterfaces } from './local-addresses.ts';
 import { windowLimit } from './options.ts';
 import { type ServerEvent, type ServerRules, type ServerTransfer, TftpServer } from './server.ts';
 
@@ -191,23 +191,22 @@ export async function resolveHost(host: string, family: 0 | 4 | 6 = 0): Promise<
 }
 
 /**
- * All addresses of a network interface, or of all of them. Link-local IPv6 addresses come with their interface.
+ * All addresses of a network interface, or of all of them, also without a link. Link-local IPv6 addresses come with their interface.
  *
- * @throws OwimgError `cannot-listen` if there is no such interface, or it has no address
+ * @param hidden `false` leaves out what cards without a link have: quicker, for who asks again and again
+ * @throws OwimgError `cannot-listen` if there is no such interface, it is switched off, or has no address
  */
-export function localAddresses(name?: string): string[] {
-  const all = networkInterfaces();
-  if (name !== undefined && all[name] === undefined) {
-    const known = Object.keys(all).join(', ');
-    throw new OwimgError(
-      'cannot-listen',
-      `Cannot use the interface "${name}": it does not exist, has no address, or no cable`,
-      `These have an address: ${known}.`,
-    );
+export function localAddresses(name?: string, hidden = true): string[] {
+  const all = localInterfaces(hidden);
+  if (name !== undefined && isOff(name))
+    throw new OwimgError('cannot-listen', `Cannot use the interface "${name}": it is switched off`, `Switch it on: sudo ip link set ${name} up.`);
+  if (name !== undefined && !all.has(name)) {
+    const known = [...all.keys()].join(', ');
+    throw new OwimgError('cannot-listen', `Cannot use the interface "${name}": it does not exist, or has no address`, `These have an address: ${known}.`);
   }
   const addresses: string[] = [];
-  for (const [interfaceName, entries = []] of Object.entries(all)) {
-    if (name !== undefined && interfaceName !== name) continue;
+  for (const [interfaceName, entries] of all) {
+    if (name === undefined ? hidden && isOff(interfaceName) : interfaceName !== name) continue;
     for (const { address } of entries) addresses.push(address.startsWith('fe80:') && !address.includes('%') ? `${address}%${interfaceName}` : address);
   }
   return addresses;
@@ -428,7 +427,7 @@ export class UdpServer {
   async #scan(): Promise<void> {
     if (this.#scanning || this.#stopped) return;
     this.#scanning = true;
-    for (const address of localAddresses()) {
+    for (const address of localAddresses(undefined, false)) {
       if (this.#listeners.has(address) || this.#failed.has(address)) continue;
       // An IPv6 address cannot be bound to while the network is searched for another one that is the same: it is tried again.
       await this.#add(address, this.#options.port).catch(() => undefined);

@@ -1,4 +1,5 @@
 /** Computers that are made up, for `owimg flash` and `owimg doctor`. */
+import { sameNetwork } from '../../src/flash/addresses.ts';
 import type { Host, HostInterface } from '../../src/flash/host.ts';
 
 /** A card with a cable in it, and no address. */
@@ -8,6 +9,7 @@ export const wired = (more: Partial<HostInterface> = {}): HostInterface => ({
   link: 'up',
   wireless: false,
   loopback: false,
+  virtual: false,
   managedBy: undefined,
   gateway: undefined,
   ...more,
@@ -18,9 +20,13 @@ export function fakeHost({ cards = [wired()], ...host }: Partial<Host> & { reado
   return {
     platform: 'linux',
     interfaces: async () => cards,
+    hasAddress: async (wanted) =>
+      cards.some(({ addresses, loopback }) =>
+        addresses.some(({ address, prefix }) => address === wanted || (loopback && sameNetwork(address, wanted, prefix))),
+      ),
     mayBind: async () => 'yes',
     isTaken: async () => false,
-    firewall: async () => undefined,
+    firewall: async () => (host.platform === undefined || host.platform === 'linux' ? { kind: 'none' } : { kind: 'unknown', see: undefined }),
     dhcpServers: async () => ({ servers: [], waited: 3500, thrownAway: false }),
     neighbours: async () => [],
     tftpServers: async () => [],

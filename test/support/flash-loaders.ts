@@ -95,6 +95,7 @@ export function emptySurroundings(more: Partial<Surroundings> = {}): Surrounding
       await new Promise((resolve) => setTimeout(resolve, 1));
     },
     ping: async () => undefined,
+    cardTo: async () => undefined,
     hardwareAddress: async () => undefined,
     hasLink: async () => undefined,
     banner: async () => undefined,
