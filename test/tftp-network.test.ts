@@ -123,6 +123,39 @@ describe.skipIf(missing !== undefined)(`a computer whose network changes${missin
     await loader.until(`taken ${result?.file?.sha256}`);
   });
 
+  test('a link-local address is answered, however it is written', async () => {
+    const [host, router] = pair();
+    for (const [space, card] of [
+      [host, 'lan'],
+      [router, 'port1'],
+    ] as const)
+      space.ip('address', 'add', `fe80::${card === 'lan' ? 2 : 1}/64`, 'dev', card, 'nodad');
+    const serving = owimg(router, 'serve', image, '--accept', 'unknown-format');
+    await serving.until('listening on [fe80::1%port1]:69');
+    const number = /^(\d+):/.exec(host.ip('-o', 'link', 'show', 'dev', 'lan'))?.[1];
+    for (const written of ['FE80:0::0001%lan', `fe80::1%${number}`, '[fe80::1%lan]']) {
+      const got = owimg(host, 'tftp', 'get', written, 'image.bin', '-o', join(folder, 'link-local.bin'), '--force', '--wait', '5');
+      expect(await got.ended, `${written}: ${got.err()}`).toBe(0);
+    }
+    expect(Buffer.compare(readFileSync(join(folder, 'link-local.bin')), readFileSync(image))).toBe(0);
+    const named = owimg(
+      host,
+      'tftp',
+      'get',
+      'fe80::1',
+      'image.bin',
+      '-o',
+      join(folder, 'link-local.bin'),
+      '--force',
+      '--interface',
+      'lan',
+      '-6',
+      '--wait',
+      '5',
+    );
+    expect(await named.ended, named.err()).toBe(0);
+  });
+
   test('a push that begins without an address is told so, goes on, and completes when the address is there', async () => {
     const [host, router] = pair();
     host.ip('address', 'del', '192.168.1.2/24', 'dev', 'lan');

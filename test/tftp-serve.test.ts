@@ -11,6 +11,7 @@ import { main } from '../src/cli/main.ts';
 import { parsePacket } from '../src/tftp/packets.ts';
 import { consoleOf, owimg } from './support/console.ts';
 import { freePort } from './support/tftp-daemons.ts';
+import { run } from './support/tools.ts';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const sound = join(root, 'fixtures/fwtool/sound-metadata.bin');
@@ -189,6 +190,14 @@ describe('what a device asks for', () => {
     expect(err().match(/asked for "third\.bin": refused/g)).toHaveLength(1);
   });
 
+  test('only so many refusals are remembered: behind 300 others the first is news again', async () => {
+    const { port, status, err } = await serve(sound, '--for', '1');
+    const device = new Device(port);
+    for (const asked of ['first.bin', ...Array.from({ length: 300 }, (_, index) => `${index}.bin`), 'first.bin']) await device.ask(asked);
+    await status;
+    expect(err().match(/asked for "first\.bin": refused/g)).toHaveLength(2);
+  });
+
   test('a request without a mode is told as that', async () => {
     const { port, status, err } = await serve(sound, '--for', '0.5');
     expect(await new Device(port).ask(name, '')).toMatchObject({ kind: 'error', text: 'the request names no mode' });
@@ -236,7 +245,7 @@ describe('what is given', () => {
   test('--accept CODE FILE takes one code, and the file is the file', async () => {
     const { status, err } = await owimg(['serve', '--accept', 'data-checksum-mismatch', broken]);
     expect(status).toBe(1);
-    expect(err).toContain('If you know better: --accept stream-corrupt.');
+    expect(err).toContain('If you know better: --accept data-checksum-mismatch,stream-corrupt.');
     for (const codes of [
       ['--accept', 'data-checksum-mismatch,stream-corrupt', broken],
       ['--accept', 'data-checksum-mismatch', '--accept', 'stream-corrupt', broken],
@@ -280,7 +289,7 @@ describe('a pipe in place of a file', () => {
   }
   const pipe = (label: string): string => {
     const path = join(folder, label);
-    execFileSync('mkfifo', [path]);
+    run('mkfifo', path);
     return path;
   };
 

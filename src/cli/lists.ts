@@ -10,25 +10,26 @@ export const collectCodes = (value: string, before: string[] = []): string[] => 
 /** The values as they are: for options that take NAME=FILE. */
 export const collectValues = (value: string, before: string[] = []): string[] => [...before, value];
 
-const isCode = (word: string): boolean => /^[a-z0-9]+(-[a-z0-9]+)+$/.test(word) && !existsSync(word);
-const isNamed = (word: string): boolean => /^[\w.-]+=./.test(word) && !existsSync(word);
+const code = /^[a-z0-9]+(-[a-z0-9]+)+$/;
+const named = /^[\w.-]+=./;
 
 /** What may follow behind the first value, by option. */
-const lists: Readonly<Record<string, ((word: string) => boolean) | undefined>> = { '--accept': isCode, '--report': isNamed, '--part': isNamed };
+const lists: Readonly<Record<string, RegExp | undefined>> = { '--accept': code, '--report': named, '--part': named };
 
 /**
  * `--accept a b FILE` becomes `--accept a --accept b FILE`: a word belongs to the option as long as it can be nothing else.
  *
  * @param args what follows the program's name
+ * @param exists whether there is such a file: then the word is that
  */
-export function spreadLists(args: readonly string[]): string[] {
+export function spreadLists(args: readonly string[], exists: (path: string) => boolean = existsSync): string[] {
   const spread: string[] = [];
   let [option, taken]: [string, number] = ['', 0];
   for (const [index, word] of args.entries()) {
     if (word === '--') return [...spread, ...args.slice(index)];
     if (Object.hasOwn(lists, word)) [option, taken] = [word, 0];
     else if (option !== '') {
-      if (taken > 0 && lists[option]?.(word) === true) spread.push(option);
+      if (taken > 0 && lists[option]?.test(word) === true && !exists(word)) spread.push(option);
       else if (taken > 0) option = '';
       taken += 1;
     }

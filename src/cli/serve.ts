@@ -79,7 +79,8 @@ function refusal(path: string, inspection: Inspection, accepted: ReadonlySet<str
   if (against.length > 0) {
     const told = against.slice(0, 5).map(({ code, message }) => `${code}: ${message}`);
     const more = against.length > told.length ? `; and ${against.length - told.length} more` : '';
-    const codes = [...new Set(against.map(({ code }) => code))].join(',');
+    // All of them, also those that were accepted already: the next command has to name them again.
+    const codes = [...new Set(findings.flatMap(({ severity, code }) => (severity === 'error' ? [code] : [])))].join(',');
     return new OwimgError(
       'input-refused',
       `Not served: "${path}" is broken: ${told.join('; ')}${more}`,
