@@ -117,7 +117,7 @@ describe('put by a bad network', () => {
     const relay = await relayTo(port, perfect);
     const image = numberedBytes(4000 * 512);
     const putting = put(relay.port, image, { first: 100, most: 200, patience: 1500 });
-    await expect.poll(() => loader.received).toBeGreaterThan(50);
+    await expect.poll(() => loader.received, { timeout: 30_000 }).toBeGreaterThan(50);
     relay.down = true;
     const died = performance.now();
     const outcome = await putting;
@@ -147,7 +147,7 @@ describe('serving by a bad network', () => {
     const { port, events } = await serve(image, { first: 100, most: 200, patience: 1500 });
     const relay = await relayTo(port, perfect);
     const dying = await askingLoader({ ...rfc1350, repeatAfter: 5000 }, relay.port);
-    await expect.poll(() => dying.bytes.length).toBeGreaterThan(50 * 512);
+    await expect.poll(() => dying.bytes.length, { timeout: 30_000 }).toBeGreaterThan(50 * 512);
     relay.down = true;
     await expect
       .poll(() => events.at(-1), { timeout: 30_000 })

@@ -141,7 +141,7 @@ describe('owimg serve --once', () => {
     const [one, two] = [new Device(port), new Device(port)];
     const firstOfTwo = await two.ask(name);
     await one.take(await one.ask(name));
-    await expect.poll(err).toContain('has all of it');
+    await expect.poll(err, { timeout: 30_000 }).toContain('has all of it');
     await pause(300);
     expect(Buffer.compare(await two.take(firstOfTwo), content)).toBe(0);
     expect(await status).toBe(0);
@@ -168,7 +168,7 @@ describe('what a device asks for', () => {
     ['\x1b[2Jx', 'To give it that: --any-name'],
     ['/', 'To give it that: --any-name'],
   ])('the name %j is no command in the advice', async (asked, advice) => {
-    const { port, status, err } = await serve(sound, '--for', '0.5');
+    const { port, status, err } = await serve(sound, '--for', '1');
     expect(await new Device(port).ask(asked)).toMatchObject({ kind: 'error', code: 1 });
     await status;
     const line = err()
@@ -191,7 +191,7 @@ describe('what a device asks for', () => {
   });
 
   test('only so many refusals are remembered: behind 300 others the first is news again', async () => {
-    const { port, status, err } = await serve(sound, '--for', '1');
+    const { port, status, err } = await serve(sound, '--for', '3');
     const device = new Device(port);
     for (const asked of ['first.bin', ...Array.from({ length: 300 }, (_, index) => `${index}.bin`), 'first.bin']) await device.ask(asked);
     await status;
@@ -199,7 +199,7 @@ describe('what a device asks for', () => {
   });
 
   test('a request without a mode is told as that', async () => {
-    const { port, status, err } = await serve(sound, '--for', '0.5');
+    const { port, status, err } = await serve(sound, '--for', '1');
     expect(await new Device(port).ask(name, '')).toMatchObject({ kind: 'error', text: 'the request names no mode' });
     await status;
     expect(err()).toContain('refused, the request names no mode');
@@ -211,7 +211,7 @@ describe('what is given', () => {
     const path = join(folder, 'image.bin.gz');
     const packed = new Uint8Array(gzipSync(content));
     writeFileSync(path, packed);
-    const { port, status, err } = await serve(path, '--as', 'recovery.bin', '--for', '1');
+    const { port, status, err } = await serve(path, '--as', 'recovery.bin', '--for', '2');
     for (const [asked, expected] of [
       ['recovery.bin', content],
       ['image.bin', content],

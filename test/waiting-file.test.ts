@@ -76,16 +76,16 @@ describe('follow() of a pipe', () => {
     const log = await following(path);
     expect(await log.read()).toBe('');
     await write(path, 'echo first');
-    await expect.poll(() => log.read()).toBe('first\n');
+    await expect.poll(() => log.read(), { timeout: 30_000 }).toBe('first\n');
     await write(path, 'echo second');
-    await expect.poll(() => log.read()).toBe('first\nsecond\n');
+    await expect.poll(() => log.read(), { timeout: 30_000 }).toBe('first\nsecond\n');
   });
 
   test('does not stop a writer that writes much while nobody reads the log, and keeps the end', async () => {
     const path = pipe('log');
     const log = await following(path);
     await write(path, 'head -c 2000000 /dev/zero; echo the end');
-    await expect.poll(async () => (await log.read()).endsWith('the end\n')).toBe(true);
+    await expect.poll(async () => (await log.read()).endsWith('the end\n'), { timeout: 30_000 }).toBe(true);
     expect((await log.read()).length).toBe(1024 * 1024);
   });
 
@@ -113,7 +113,7 @@ log.stop();`;
     const path = await new Promise<string>((resolve) => terminal.stdout.once('data', (data: Buffer) => resolve(data.toString().trim())));
     const log = await following(path);
     terminal.stdin.write('\n');
-    await expect.poll(() => log.read()).toContain('U-Boot 1.1.4');
+    await expect.poll(() => log.read(), { timeout: 30_000 }).toContain('U-Boot 1.1.4');
     terminal.stdin.write('\n');
     await new Promise((resolve) => terminal.on('close', resolve));
     await pause(200);
