@@ -5,7 +5,17 @@ import { getPace, pushPace } from '../src/tftp/pace.ts';
 import { ackPacket, dataPacket, errorPacket, optionsPacket, packetText, parsePacket, requestPacket } from '../src/tftp/packets.ts';
 import { bytesSource, wireNumber } from '../src/tftp/sending.ts';
 import { serverLimits } from '../src/tftp/server.ts';
-import { AskingLoader, type LoaderHabits, ubootTftpboot, ubootTftpsrv, WaitingLoader } from './support/loaders.ts';
+import {
+  AskingLoader,
+  asusTufAx4200,
+  hpeMsm460,
+  type LoaderHabits,
+  linksysEa6900,
+  senao,
+  ubootTftpboot,
+  ubootTftpsrv,
+  WaitingLoader,
+} from './support/loaders.ts';
 import { randomFrom } from './support/random.ts';
 import { type Conditions, type Sent, SimulatedNetwork } from './support/simulated-network.ts';
 import { type ClientAtWork, here, numberedBytes, router, startClient, startServer, startWriteServer } from './support/tftp-peers.ts';
@@ -535,7 +545,11 @@ describe('block numbers', () => {
     const loader = startLoader(net, { ...ubootTftpsrv, noRollover: true });
     const { transfer } = startClient(net, { direction: 'put', bytes: numberedBytes(65_537 * 512), quiet: true });
     expect(net.run(() => transfer.outcome !== undefined, 3_600_000)).toBe(true);
-    expect(transfer.outcome).toMatchObject({ failure: 'silent', message: expect.stringContaining('at block 65536') });
+    expect(transfer.outcome).toMatchObject({
+      failure: 'silent',
+      reason: 'rollover',
+      message: expect.stringMatching(/at block 65536: it may be unable to count further$/),
+    });
     expect(loader.taken).toEqual([]);
   });
 
@@ -663,13 +677,79 @@ describe('pushing to loaders', () => {
       { failure: 'peer-error', allSent: true },
     ],
     ['no last acknowledgement (it writes and restarts at once)', { ...ubootTftpsrv, noLastAck: true }, { outcome: 'unconfirmed', bytes: image.length }],
+    ['"Transfer timed out" with everything well (HPE MSM460)', hpeMsm460, { outcome: 'unconfirmed', bytes: image.length }],
     ['a name that it does not want (Buffalo)', { ...ubootTftpsrv, nameMust: /tftp/ }, { failure: 'refused', said: { code: 1, text: 'file not found' } }],
   ])('%s is told as what it is', (_, habits, expected) => {
     const net = network();
     startLoader(net, habits);
-    const { transfer } = push(net);
+    const { transfer } = push(net, habits === hpeMsm460 ? { name: 'nflashd.cccc9999' } : {});
     expect(net.run(() => transfer.outcome !== undefined)).toBe(true);
     expect(transfer.outcome).toMatchObject(expected);
+  });
+
+  test('HPE MSM460 has the image although its last acknowledgement never comes; by another name it takes nothing', () => {
+    const net = network();
+    const loader = startLoader(net, hpeMsm460);
+    const { transfer: other } = push(net);
+    expect(net.run(() => other.outcome !== undefined)).toBe(true);
+    expect(other.outcome).toMatchObject({ failure: 'refused' });
+    const { transfer } = push(net, { name: 'nflashd.cccc9999' });
+    expect(net.run(() => transfer.outcome !== undefined)).toBe(true);
+    expect(loader.taken.map((bytes) => Buffer.compare(bytes, image))).toEqual([0]);
+  });
+
+  test('the ASUS server that bears no other client takes what is asked without options, by one port, without an error packet', () => {
+    for (const conditions of [quick, { loss: 30, duplicates: 20, delay: [0, 300] as const }]) {
+      const net = new SimulatedNetwork(randomFrom(7), conditions);
+      const loader = startLoader(net, asusTufAx4200);
+      const { transfer } = push(net);
+      expect(net.run(() => transfer.outcome !== undefined, 3_600_000)).toBe(true);
+      expect(loader.hangs).toBe(false);
+      expect(loader.taken.map((bytes) => Buffer.compare(bytes, image))).toEqual([0]);
+    }
+  });
+
+  test('the ASUS server hangs with options: that is why a push asks for none, and the error says that nobody answers', () => {
+    const net = network();
+    const loader = startLoader(net, asusTufAx4200);
+    const { transfer } = push(net, { wishes: { blockSize: 1468 }, askFor: 20_000 });
+    expect(net.run(() => transfer.outcome !== undefined)).toBe(true);
+    expect(loader.hangs).toBe(true);
+    expect(transfer.outcome).toMatchObject({ failure: 'no-answer' });
+  });
+
+  test('Linksys EA6900 listens several times in one boot: who asks on is there when it does', () => {
+    const net = network();
+    const loader = startLoader(net, linksysEa6900);
+    // The cable comes up behind the first attempt.
+    net.lose = () => net.now < 5000;
+    const { transfer } = push(net, { pace: { ...pushPace, most: pushPace.first } });
+    expect(net.run(() => transfer.outcome !== undefined)).toBe(true);
+    expect(transfer.outcome).toMatchObject({ outcome: 'complete' });
+    expect(net.now).toBeGreaterThan(12_000);
+    expect(net.now).toBeLessThan(12_500);
+    expect(loader.taken.map((bytes) => Buffer.compare(bytes, image))).toEqual([0]);
+  });
+
+  test('Linksys EA6900 throws away what is not finished when an attempt ends: a clear error, and the next push gets the next attempt', () => {
+    const net = network({ ...quick, delay: [60, 60] });
+    const slow = {
+      ...linksysEa6900,
+      attempts: [
+        [2000, 2500],
+        [40_000, 60_000],
+      ] as const,
+    };
+    const loader = startLoader(net, slow);
+    const pace = { ...pushPace, most: pushPace.first };
+    const { transfer } = push(net, { pace });
+    expect(net.run(() => transfer.outcome !== undefined)).toBe(true);
+    expect(transfer.outcome).toMatchObject({ failure: 'silent', allSent: false });
+    expect(loader.taken).toEqual([]);
+    const { transfer: again } = push(net, { pace });
+    expect(net.run(() => again.outcome !== undefined)).toBe(true);
+    expect(again.outcome).toMatchObject({ outcome: 'complete' });
+    expect(loader.taken.map((bytes) => Buffer.compare(bytes, image))).toEqual([0]);
   });
 
   test('a loader that dies in the middle is a clear error after the patience, not before', () => {
@@ -899,6 +979,24 @@ describe('serving', () => {
       for (const { got } of clients) expect(Buffer.compare(got.bytes, image)).toBe(0);
       expect(events.filter(({ event }) => event === 'request').length).toBeGreaterThanOrEqual(100);
     }
+  });
+
+  test('Senao loses packets in the device itself: it gets all, and much sooner where it asks for larger blocks, as it was found', () => {
+    const large = numberedBytes(60_000);
+    const took = [{}, { blksize: '1468' }].map((options) => {
+      const net = network();
+      startServer(net, { bytes: large, limits: serverLimits });
+      const device = { address: '192.168.1.101', port: 2000 };
+      const loader = new AskingLoader({ ...senao, options }, router, (bytes, to) => net.send(bytes, device, to));
+      net.listen(device, (bytes, from) => loader.receive(bytes, from, net.now));
+      net.add(loader);
+      loader.start(net.now);
+      expect(net.run(() => loader.state === 'done' || loader.state === 'failed', 3_600_000)).toBe(true);
+      expect(loader.said).toBe('');
+      expect(Buffer.compare(loader.bytes, large)).toBe(0);
+      return net.now;
+    });
+    expect(took[1]).toBeLessThan((took[0] as number) / 2);
   });
 
   test('what has ended is remembered: its last packets are no strangers', () => {

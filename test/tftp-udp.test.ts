@@ -10,7 +10,16 @@ import { getPace, type Pace, pushPace } from '../src/tftp/pace.ts';
 import { ackPacket, dataPacket, type Packet, parsePacket, requestPacket } from '../src/tftp/packets.ts';
 import { bytesSource } from '../src/tftp/sending.ts';
 import { type ServerEvent, serverLimits } from '../src/tftp/server.ts';
-import { type ClientOptions, type ListenEvent, type ListenOptions, localAddresses, resolveHost, runClient, UdpServer } from '../src/tftp/udp.ts';
+import {
+  type ClientOptions,
+  canonicalAddress,
+  type ListenEvent,
+  type ListenOptions,
+  localAddresses,
+  resolveHost,
+  runClient,
+  UdpServer,
+} from '../src/tftp/udp.ts';
 import { BadRelay } from './support/bad-relay.ts';
 import { type LoaderHabits, ubootTftpsrv, WaitingLoader } from './support/loaders.ts';
 import type { Conditions } from './support/simulated-network.ts';
@@ -299,6 +308,38 @@ describe('addresses', () => {
     expect(await resolveHost('[::1]')).toBe('::1');
     expect(await resolveHost('localhost', 4)).toBe('127.0.0.1');
     await expect(resolveHost('192.168.1.1', 6)).rejects.toThrow('not an IPv6 address');
+  });
+
+  test.each([
+    ['0:0:0:0:0:0:0:1', '::1'],
+    ['::0001', '::1'],
+    ['[2001:DB8:0:0::0001]', '2001:db8::1'],
+    ['2001:db8::1%lo', '2001:db8::1'],
+    ['FE80::0001%eth0', 'fe80::1%eth0'],
+    ['::ffff:127.0.0.1', '127.0.0.1'],
+    ['::FFFF:7f00:1', '127.0.0.1'],
+    ['192.168.1.1', '192.168.1.1'],
+    ['localhost', undefined],
+    ['fe80::1%', undefined],
+    ['1.2.3', undefined],
+    ['', undefined],
+  ])('canonicalAddress() writes %s as %s', (text, expected) => {
+    expect(canonicalAddress(text)).toBe(expected);
+  });
+
+  test.each([
+    ['0:0:0:0:0:0:0:1', '::1'],
+    ['::0001', '::1'],
+    ['::ffff:127.0.0.1', '127.0.0.1'],
+  ])('a transfer from %s works as from %s', async (written, address) => {
+    const { port } = await serve(numberedBytes(3000), { addresses: [address] });
+    expect(await client('get', { address: await resolveHost(written), port, askFor: 2000 })).toMatchObject({ outcome: 'complete', bytes: 3000 });
+  });
+
+  test('resolveHost() wants the network card of a link-local address, and takes the one that is named', async () => {
+    await expect(resolveHost('FE80::1')).rejects.toMatchObject({ code: 'bad-usage', hint: expect.stringContaining('fe80::1%') });
+    expect(await resolveHost('FE80::1', 0, 'eth7')).toBe('fe80::1%eth7');
+    await expect(resolveHost('::ffff:127.0.0.1', 6)).rejects.toThrow('Cannot use 127.0.0.1: it is not an IPv6 address');
   });
 
   test('localAddresses() names the interfaces that there are for one that is not', () => {

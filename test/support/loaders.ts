@@ -33,12 +33,32 @@ export interface LoaderHabits {
   readonly pause?: { readonly afterBlock: number; readonly milliseconds: number } | undefined;
   /** Opens a transfer for every request, also for repeated ones. */
   readonly manyTransfers?: boolean | undefined;
+  /** Listens only from and to these times, in milliseconds since it was switched on; what is not finished then is thrown away. */
+  readonly attempts?: readonly (readonly [from: number, to: number])[] | undefined;
+  /** Hangs until it is switched off and on when it gets options, an error packet, or a request by another port than the first. */
+  readonly fragile?: boolean | undefined;
   /** Does not answer a repeated block: acknowledges again by its own clock only, after so many milliseconds. */
   readonly repeatAfter: number;
 }
 
 /** U-Boot 2023.01 `tftpsrv`, as measured: only ACK 0, 512 bytes, a new port, its own 5 s clock, ends by a short block, ignores name, mode, options. */
 export const ubootTftpsrv: LoaderHabits = { answerPort: 2345, repeatAfter: 5000 };
+
+/** HPE MSM460: begins to write at once, so that every sender reports "Transfer timed out"; takes the file by one name only. */
+export const hpeMsm460: LoaderHabits = { ...ubootTftpsrv, nameMust: /^nflashd\.cccc9999$/, noLastAck: true };
+
+/** The server in the boot loader of the TUF-AX4200, which goes on strike with other clients than that of ASUS. */
+export const asusTufAx4200: LoaderHabits = { ...ubootTftpsrv, fragile: true };
+
+/** EA6900: several short attempts in one boot. */
+export const linksysEa6900: LoaderHabits = {
+  ...ubootTftpsrv,
+  attempts: [
+    [2000, 3000],
+    [12_000, 13_000],
+    [22_000, 23_000],
+  ],
+};
 
 interface Running {
   readonly peer: Peer;
@@ -57,6 +77,10 @@ export class WaitingLoader {
   #last: Uint8Array | undefined;
   #ready = 0;
   deadline = Number.POSITIVE_INFINITY;
+  #firstPort: number | undefined;
+  #attempt = -1;
+  /** It hangs, and has to be switched off and on. */
+  hangs = false;
   /** Requests that it has seen. */
   requests = 0;
   /** What was taken whole. */
@@ -70,10 +94,15 @@ export class WaitingLoader {
     this.#ports = habits.answerPort ?? 69;
   }
 
-  /** Ports that it listens on now. */
+  /** Blocks of the transfer that runs. */
+  get received(): number {
+    return (this.#running?.expected ?? 1) - 1;
+  }
+
+  /** @param port the one of its ports that it came to */
   receive(bytes: Uint8Array, port: number, from: Peer, now: number): void {
     const opcode = bytes[1];
-    if (bytes[0] !== 0 || opcode === undefined) return;
+    if (bytes[0] !== 0 || opcode === undefined || this.#deaf(now) || this.#harmed(bytes, from)) return;
     const running = this.#running;
     if (opcode === 2 && port === 69) this.#request(bytes, from, now);
     else if (running !== undefined && port === running.port && from.address === running.peer.address && from.port === running.peer.port) {
@@ -82,10 +111,33 @@ export class WaitingLoader {
     } else if (opcode === 5) this.errors.push(new TextDecoder().decode(bytes.subarray(4)));
   }
 
+  /** Between two attempts it hears nothing, and each begins anew. */
+  #deaf(now: number): boolean {
+    const { attempts } = this.#habits;
+    if (attempts === undefined) return false;
+    const attempt = attempts.findIndex(([begin, end]) => now >= begin && now < end);
+    if (attempt >= 0 && attempt !== this.#attempt) {
+      this.#attempt = attempt;
+      if (this.#running?.done === false) this.#running = undefined;
+    }
+    return attempt < 0;
+  }
+
+  #harmed(bytes: Uint8Array, from: Peer): boolean {
+    if (this.#habits.fragile !== true) return false;
+    const request = bytes[1] === 2;
+    // Name, mode, and an empty text behind the last NUL.
+    const options = request && new TextDecoder().decode(bytes.subarray(2)).split('\0').length > 3;
+    if (request) this.#firstPort ??= from.port;
+    this.hangs ||= options || bytes[1] === 5 || (request && from.port !== this.#firstPort);
+    return this.hangs;
+  }
+
   tick(now: number): void {
     if (now < this.deadline) return;
     const running = this.#running;
     this.deadline = Number.POSITIVE_INFINITY;
+    if (this.hangs || this.#deaf(now)) return;
     if (running === undefined || running.done || this.#last === undefined) return;
     this.#send(this.#last, running.port, running.peer);
     this.deadline = now + this.#habits.repeatAfter;
@@ -157,10 +209,15 @@ export interface AskingHabits {
   readonly tries: number;
   /** Asks for the size first and breaks off (PXE). */
   readonly probe?: boolean | undefined;
+  /** Its network chip loses one of so many packets. */
+  readonly losesEvery?: number | undefined;
 }
 
 /** `tftpboot` of U-Boot since 2020.10. */
 export const ubootTftpboot: AskingHabits = { name: 'firmware.bin', options: { timeout: '5', tsize: '0', blksize: '1468' }, repeatAfter: 5000, tries: 10 };
+
+/** Senao and Fortinet of the ath79 kind: packets get lost in the device itself, so that fewer and larger ones are sooner there. */
+export const senao: AskingHabits = { name: 'firmware.bin', options: {}, repeatAfter: 5000, tries: 10, losesEvery: 7 };
 
 /** A loader that asks for a file. Strict as U-Boot is: an option that it did not ask for, or another value, is refused with error 8. */
 export class AskingLoader {
@@ -173,6 +230,7 @@ export class AskingLoader {
   #expected = 1;
   #sinceAck = 0;
   #tries = 0;
+  #received = 0;
   #last: Uint8Array = new Uint8Array(0);
   #probing: boolean;
   readonly #parts: Uint8Array[] = [];
@@ -215,6 +273,8 @@ export class AskingLoader {
   receive(bytes: Uint8Array, from: Peer, now: number): void {
     if (from.address !== this.#server.address || (this.#port !== undefined && from.port !== this.#port)) return;
     if (this.state === 'done' || this.state === 'failed') return;
+    this.#received += 1;
+    if (this.#habits.losesEvery !== undefined && this.#received % this.#habits.losesEvery === 0) return;
     const number = ((bytes[2] as number) << 8) | (bytes[3] as number);
     switch (bytes[1]) {
       case 6:
