@@ -13,6 +13,7 @@ import { schemaVersion } from '../report/json.ts';
 import { version } from '../version.ts';
 import type { AuditJob } from './audit-worker.ts';
 import type { Console } from './console.ts';
+import { collectValues } from './lists.ts';
 import { Progress } from './progress.ts';
 import { type OutputFormat, outputFormats, wantedReports, writeReports } from './reports.ts';
 
@@ -173,7 +174,7 @@ export function addAudit(program: Command, io: Console, done: (status: number) =
     .option('--jobs <n>', 'how many files at once (as many as there are cores)')
     .option('--deep', 'unpack kernels too and find their device trees')
     .addOption(new Option('-f, --format <format>', 'what to print').choices(outputFormats))
-    .option('--report <format=file...>', 'also write a report: junit=FILE, sarif=FILE, summary=FILE')
+    .option('--report <format=file>', 'also write a report: junit=FILE, sarif=FILE, summary=FILE; may be given again', collectValues)
     .option('--json', 'one JSON object (docs/schema/audit.schema.json)')
     .option('--ndjson', 'one JSON object a line, for owimg report merge')
     .addHelpText('after', '\nExit status: 0 nothing found, 1 a problem, 2 wrong use, 3 cannot tell, 4 not readable\n\nExample: owimg audit bin/targets')
@@ -185,7 +186,7 @@ export function addAudit(program: Command, io: Console, done: (status: number) =
     .description('one report from the pieces of several shards')
     .argument('<file...>', 'files that owimg audit --ndjson has written')
     .addOption(new Option('-f, --format <format>', 'what to print').choices(outputFormats))
-    .option('--report <format=file...>', 'also write a report: junit=FILE, sarif=FILE, summary=FILE')
+    .option('--report <format=file>', 'also write a report: junit=FILE, sarif=FILE, summary=FILE; may be given again', collectValues)
     .option('--json', 'one JSON object')
     .option('--ndjson', 'one JSON object a line')
     .action(async (paths, flags) => done(await runMerge(paths, flags, io)));

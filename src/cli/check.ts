@@ -15,7 +15,8 @@ import { checkExitCode, exitCode, worstCode } from '../report/exit-code.ts';
 import type { Context, Running } from '../routes/subject.ts';
 import { type Route, routes } from '../routes/verdict.ts';
 import { version } from '../version.ts';
-import type { Console } from './console.ts';
+import { type Console, sayError } from './console.ts';
+import { collectValues } from './lists.ts';
 import { Progress } from './progress.ts';
 import { type OutputFormat, outputFormats, wantedReports, writeReports } from './reports.ts';
 
@@ -102,7 +103,7 @@ async function run(paths: readonly string[], flags: CheckFlags, io: Console): Pr
     if ('error' in result) codes.push(exitCode([result]));
     else codes.push(checkExitCode({ ...result.inspection, verdicts: result.checked.verdicts }, flags.route));
     if (flags.ndjson === true) io.out(`${JSON.stringify(checkJson(result, tool))}\n`);
-    else if ('error' in result) io.err(`owimg: ${result.error.message}\n       ${result.error.hint}\n`);
+    else if ('error' in result) sayError(io, result.error);
     else if (wanted.format === 'text') {
       const { renderCheckText } = await import('../report/check-text.ts');
       io.out(`${index > 0 ? '\n' : ''}${renderCheckText(result, { columns: io.columns, colour: io.colour }, flags.route)}`);
@@ -131,7 +132,7 @@ export function addCheck(program: Command, io: Console, done: (status: number) =
     .option('--region <xx>', 'the region that the device was sold for: EU, US')
     .option('--stock <version>', 'version of the vendor firmware on the device')
     .addOption(new Option('-f, --format <format>', 'what to print').choices(outputFormats))
-    .option('--report <format=file...>', 'also write a report: junit=FILE, sarif=FILE, summary=FILE')
+    .option('--report <format=file>', 'also write a report: junit=FILE, sarif=FILE, summary=FILE; may be given again', collectValues)
     .option('--json', 'one JSON object, an array for several files (docs/schema/check.schema.json)')
     .option('--ndjson', 'one JSON object a line')
     .addHelpText(

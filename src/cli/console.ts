@@ -20,7 +20,7 @@ export interface Console {
 
 /** What went wrong, and what to do about it. */
 export function sayError(io: Console, { message, hint }: { readonly message: string; readonly hint: string }): void {
-  io.err(`owimg: ${harmless(message)}\n       ${hint}\n`);
+  io.err(`owimg: ${harmless(message)}\n       ${harmless(hint)}\n`);
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;

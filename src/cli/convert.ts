@@ -8,6 +8,7 @@ import { readFile } from '../io/read-file.ts';
 import { writeFile } from '../io/write-file.ts';
 import type { ConvertedFile, Published } from '../report/convert-json.ts';
 import type { Console } from './console.ts';
+import { collectValues } from './lists.ts';
 import { optionTexts, requireOutput, sha256Of, tool, withJsonErrors } from './made.ts';
 import { Progress } from './progress.ts';
 
@@ -151,7 +152,7 @@ export function addConvert(program: Command, io: Console, done: (status: number)
       .option('--release <text>', 'version of the build, where the image does not tell: 24.10.0')
       .option('--metadata <file>', 'the JSON to append, in place of what the facts give')
       .option('--initramfs <file>', 'the initramfs image, for results that hold one')
-      .option('--part <name=file...>', 'a part that the image lacks: loader=FILE')
+      .option('--part <name=file>', 'a part that the image lacks: loader=FILE; may be given again', collectValues)
       .option('--published <file>', 'sha256sums or profiles.json of the release, to compare with')
       .option(...optionTexts.accept)
       .option('--dry-run', 'do all but write')

@@ -27,7 +27,7 @@ interface InspectFlags {
 /** Reads and inspects one file. What cannot be read is a result too: the other files are still looked at. */
 async function inspectFile(path: string, deep: boolean, progress: Progress): Promise<InspectResult> {
   try {
-    const { bytes } = await readFile(path);
+    const { bytes } = await readFile(path, undefined, () => progress.step(`waiting until something is written to ${path}`, true));
     progress.step(`inspecting ${path} (${byteCount(bytes.length)})`, bytes.length >= slowFrom);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     const inspection = await inspect(bytes, path === '-' ? { deep } : { deep, name: path });

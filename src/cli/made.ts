@@ -11,6 +11,7 @@ import type { InspectedFile } from '../report/json.ts';
 import type { Made } from '../report/made-json.ts';
 import { version } from '../version.ts';
 import type { Console } from './console.ts';
+import { collectCodes } from './lists.ts';
 import { Progress } from './progress.ts';
 
 export const tool = { name: 'owimg', version };
@@ -141,7 +142,7 @@ export async function withJsonErrors(path: string, flags: MadeFlags, io: Console
 /** What the options are called and do, the same in all of them. */
 export const optionTexts = {
   output: ['-o, --output <file>', 'where the result goes; "-" is standard output'],
-  accept: ['--accept <code...>', 'go on although this error was found'],
+  accept: ['--accept <code>', 'go on although this error was found; again, or with commas, for several', collectCodes],
   force: ['-f, --force', 'replace the output if it exists'],
   json: ['--json', 'one JSON object (docs/schema/made.schema.json)'],
 } as const;

@@ -13,6 +13,7 @@ import { addExtract } from './extract.ts';
 import { addFlash } from './flash.ts';
 import { addFormats } from './formats.ts';
 import { addInspect } from './inspect.ts';
+import { spreadLists } from './lists.ts';
 import { addMetadata } from './metadata.ts';
 import { addServe } from './serve.ts';
 import { addStrip } from './strip.ts';
@@ -59,7 +60,7 @@ export async function main(args: readonly string[], io: Console): Promise<number
   addTftp(program as unknown as Command, io, done);
   for (const command of program.commands) command.copyInheritedSettings(program as unknown as typeof command);
   try {
-    await program.parseAsync([...args], { from: 'user' });
+    await program.parseAsync(spreadLists(args), { from: 'user' });
     return status;
   } catch (error) {
     // Help and version are "errors" of commander with exit code 0.

@@ -5,7 +5,7 @@ import { schemaVersion } from '../report/json.ts';
 import { harmless } from '../report/words.ts';
 import { peerText } from '../tftp/client.ts';
 import { packetText } from '../tftp/packets.ts';
-import { localAddresses, type Trace } from '../tftp/udp.ts';
+import { canonicalAddress, localAddresses, type Trace } from '../tftp/udp.ts';
 import type { Console } from './console.ts';
 
 /** @throws OwimgError `bad-value` */
@@ -18,7 +18,7 @@ export function wholeNumber(text: string, what: string, least: number, most: num
 /** Seconds, in tenths if need be. @throws OwimgError `bad-value` */
 export function milliseconds(text: string, what: string): number {
   const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value > 0 && value <= 86_400)) throw new OwimgError('bad-value', `Cannot use "${text}" as ${what}: expected seconds, from 0.05 to 86400`);
+  if (!(value >= 0.05 && value <= 86_400)) throw new OwimgError('bad-value', `Cannot use "${text}" as ${what}: expected seconds, from 0.05 to 86400`);
   return value * 1000;
 }
 
@@ -36,15 +36,29 @@ export function familyAsked({ ipv4, ipv6 }: AddressFlags): 0 | 4 | 6 {
 
 const isOf = (address: string, family: 0 | 4 | 6): boolean => family === 0 || address.includes(':') === (family === 6);
 
+function bindAsked(text: string, family: 0 | 4 | 6): string {
+  const address = canonicalAddress(text);
+  if (address === undefined) {
+    throw new OwimgError(
+      'bad-value',
+      `Cannot use "${text}" for --bind: expected an address of this machine in numbers, as 192.168.1.2`,
+      'A network card is named with --interface.',
+    );
+  }
+  if (!isOf(address, family))
+    throw new OwimgError('bad-usage', `Cannot bind to ${address}: IPv${family} is asked for`, 'Give an address of that kind, or none.');
+  return address;
+}
+
 /**
  * The local addresses that were asked for; `undefined` for all of them.
  *
- * @throws OwimgError `bad-usage`, `cannot-listen`
+ * @throws OwimgError `bad-usage`, `bad-value`, `cannot-listen`
  */
 export function addressesAsked(flags: AddressFlags, family: 0 | 4 | 6): string[] | undefined {
   if (flags.bind !== undefined && flags.interface !== undefined)
     throw new OwimgError('bad-usage', 'Cannot use --bind and --interface at once', 'Choose one of them.');
-  if (flags.bind !== undefined) return [flags.bind];
+  if (flags.bind !== undefined) return [bindAsked(flags.bind, family)];
   if (flags.interface === undefined) return family === 0 ? undefined : localAddresses().filter((address) => isOf(address, family));
   const addresses = localAddresses(flags.interface).filter((address) => isOf(address, family));
   if (addresses.length === 0)

@@ -10,7 +10,7 @@ import { changeOf } from '../io/unchanged.ts';
 import { GrowingFile, requireWritable } from '../io/write-file.ts';
 import { schemaVersion } from '../report/json.ts';
 import { harmless } from '../report/words.ts';
-import { type ClientEvent, type ClientJob, type ClientTransfer, failureCodes, type Outcome, peerText } from '../tftp/client.ts';
+import { bootedAlready, type ClientEvent, type ClientJob, type ClientTransfer, failureCodes, type Outcome, peerText } from '../tftp/client.ts';
 import { FromNetascii, toNetascii } from '../tftp/netascii.ts';
 import { type Wishes, windowLimit } from '../tftp/options.ts';
 import { getPace, type Pace, pushPace } from '../tftp/pace.ts';
@@ -153,12 +153,10 @@ function wishesAsked(flags: TftpFlags, direction: 'get' | 'put', size: number, f
   };
 }
 
-/** Firmware that has booted already has a TFTP server of its own: it says so, and a person with a finger on the power switch goes on trying. */
-const bootedAlready = /invalid password/i;
-
 function transferError(outcome: Extract<Outcome, { outcome: 'failed' }>, hint: string | undefined): OwimgError {
   const code = failureCodes[outcome.failure];
-  return new OwimgError(code, outcome.message, hint ?? hints[outcome.failure] ?? errorKinds[code].hint);
+  const fewer = outcome.reason === 'rollover' ? 'A larger block size needs fewer blocks: --blksize 1428.' : undefined;
+  return new OwimgError(code, outcome.message, hint ?? fewer ?? hints[outcome.failure] ?? errorKinds[code].hint);
 }
 
 const hints: Readonly<Partial<Record<string, string>>> = {
@@ -210,7 +208,7 @@ interface Prepared {
 async function prepare(host: string, name: string, direction: 'get' | 'put', flags: TftpFlags): Promise<Prepared> {
   checkOutput(flags);
   const asked = familyAsked(flags);
-  const address = await resolveHost(host, asked);
+  const address = await resolveHost(host, asked, flags.interface);
   const family = address.includes(':') ? 6 : 4;
   const [bind] = addressesAsked(flags, family) ?? [];
   const mode = flags.netascii === true ? 'netascii' : 'octet';
@@ -312,7 +310,7 @@ async function runPut(file: string, host: string, given: string | undefined, fla
     source: bytesSource(sent, changed),
     // What is started by a burst of requests must not be stopped by our answers to it.
     quiet: flags.push === true,
-    endsBy: (_, text) => flags.push !== true || !bootedAlready.test(text),
+    endsBy: (_, text) => flags.push !== true || !bootedAlready(text),
   });
   if (flags.push === true && io.interactive) io.err(`Asking ${peerText({ address, port })} to take ${name}: switch the device on now. Ctrl-C ends it.\n`);
   const outcome = await transfer(prepared, job, flags, new Lines(io, flags, name), io);

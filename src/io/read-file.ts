@@ -1,8 +1,13 @@
 /** Reads a path or standard input into memory, within the file limit. */
-import { type FileHandle, open } from 'node:fs/promises';
+import { read } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { OwimgError } from '../core/errors.ts';
 import { byteCount } from '../core/hex.ts';
 import { defaultLimits } from '../core/limits.ts';
+import { closeFile, openWithoutWaiting, readNow } from './waiting-file.ts';
+
+const readInto = promisify(read);
 
 export interface FileRead {
   /** As given; `-` is standard input. */
@@ -49,11 +54,11 @@ async function readAll(chunks: AsyncIterable<Uint8Array>, path: string, limit: n
 }
 
 /** Reads a regular file in one go: one allocation of the file's size. */
-async function readWhole(handle: FileHandle, size: number): Promise<Uint8Array> {
+async function readWhole(file: number, size: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(size);
   let position = 0;
   while (position < size) {
-    const { bytesRead } = await handle.read(bytes, position, size - position, position);
+    const { bytesRead } = await readInto(file, bytes, position, size - position, position);
     if (bytesRead === 0) break;
     position += bytesRead;
   }
@@ -61,11 +66,43 @@ async function readWhole(handle: FileHandle, size: number): Promise<Uint8Array> 
   return bytes.subarray(0, position);
 }
 
+/** Between two looks at a pipe that is empty, in milliseconds. */
+const pauses = { least: 1, most: 50 } as const;
+
+/** So long nobody has written before that is told. */
+const tellAfter = 1000;
+
+/** A pipe without a name (`<(zcat x.gz)`): who was to write has opened it already, so an end is an end. */
+const isOfShell = (path: string): boolean => /^\/(dev|proc\/[^/]+)\/(fd\/|std)/.test(path);
+
+/** What comes out of a pipe or a device. */
+async function* chunksOf(file: number, awaitsWriter: boolean, waiting: () => void): AsyncGenerator<Uint8Array> {
+  const since = performance.now();
+  let [pause, begun, told]: [number, boolean, boolean] = [pauses.least, !awaitsWriter, false];
+  for (;;) {
+    const got = await readNow(file);
+    if (got === 'end' && begun) return;
+    if (typeof got === 'string') {
+      begun ||= got === 'nothing-yet';
+      if (!begun && !told && performance.now() - since >= tellAfter) {
+        told = true;
+        waiting();
+      }
+      await sleep(pause);
+      pause = Math.min(2 * pause, pauses.most);
+    } else {
+      [pause, begun] = [pauses.least, true];
+      yield got;
+    }
+  }
+}
+
 /**
- * @param path a file, or `-` for standard input
+ * @param path a file, a pipe with a name, or `-` for standard input
+ * @param waiting called once where nobody has opened the pipe for writing for a second
  * @throws OwimgError `cannot-read`, `file-too-large`
  */
-export async function readFile(path: string, limit: number = defaultLimits.fileLength): Promise<FileRead> {
+export async function readFile(path: string, limit: number = defaultLimits.fileLength, waiting: () => void = () => undefined): Promise<FileRead> {
   if (path === '-') {
     try {
       return { path, bytes: await readAll(process.stdin, 'standard input', limit) };
@@ -73,18 +110,18 @@ export async function readFile(path: string, limit: number = defaultLimits.fileL
       throw unreadable('standard input', error);
     }
   }
-  let handle: FileHandle | undefined;
+  let opened: number | undefined;
   try {
-    handle = await open(path, 'r');
-    const stat = await handle.stat();
+    const { file, stat } = await openWithoutWaiting(path);
+    opened = file;
     if (stat.isDirectory()) throw new OwimgError('cannot-read', `Cannot read "${path}": it is a directory`, 'Name the image files in it.');
     if (stat.size > limit) throw tooLarge(path, stat.size, limit);
-    if (stat.isFile() && stat.size > 0) return { path, bytes: await readWhole(handle, stat.size) };
+    if (stat.isFile() && stat.size > 0) return { path, bytes: await readWhole(file, stat.size) };
     // Pipes and devices do not know their size.
-    return { path, bytes: await readAll(handle.createReadStream({ autoClose: false }), path, limit) };
+    return { path, bytes: await readAll(chunksOf(file, stat.isFIFO() && !isOfShell(path), waiting), path, limit) };
   } catch (error) {
     throw unreadable(path, error);
   } finally {
-    await handle?.close();
+    if (opened !== undefined) await closeFile(opened);
   }
 }

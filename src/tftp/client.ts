@@ -70,6 +70,8 @@ export type Outcome =
       readonly said?: { readonly code: number; readonly text: string } | undefined;
       /** Bytes that were acknowledged, or taken. */
       readonly bytes: number;
+      /** It ended at block 65536, which not every peer can number: larger blocks need fewer of them. */
+      readonly reason?: 'rollover' | undefined;
       /** All was sent before it failed: with some loaders (EcoNet) the error behind the last block is success. */
       readonly allSent: boolean;
     };
@@ -95,6 +97,9 @@ interface Common {
 export type ClientJob =
   | (Common & { readonly direction: 'put'; readonly source: Source })
   | (Common & { readonly direction: 'get'; readonly deliver: (data: Uint8Array) => void });
+
+/** Firmware that has booted already has a TFTP server of its own, which wants a password: the next power-on may be quicker, so it is asked on. */
+export const bootedAlready = (text: string): boolean => /invalid password/i.test(text);
 
 /** So many requests with options stay without an answer before one is made without. */
 const requestsWithOptions = 3;
@@ -333,7 +338,7 @@ export class ClientTransfer {
     const half = this.#half;
     if (half === undefined || this.outcome !== undefined) return;
     const { retransmissions } = half;
-    const blocks = half.atRollover ? ', at block 65536: it may be unable to count further; a larger block size (--blksize) needs fewer blocks' : '';
+    const blocks = half.atRollover ? ', at block 65536: it may be unable to count further' : '';
     const patience = Math.round(pacedBy(this.#job.pace, this.#terms.timeout).patience / 1000);
     switch (half.state) {
       case 'running':
@@ -375,8 +380,9 @@ export class ClientTransfer {
     tell?: { readonly code: number; readonly text: string },
   ): void {
     const allSent = this.#half instanceof Sending && this.#half.allSent;
+    const atRollover = failure === 'silent' && this.#half?.atRollover === true;
     const saidByPeer = heard === undefined ? {} : { said: { code: heard.code, text: heard.text } };
-    this.outcome = { outcome: 'failed', failure, message, bytes: this.bytes, allSent, ...saidByPeer };
+    this.outcome = { outcome: 'failed', failure, message, bytes: this.bytes, allSent, ...saidByPeer, ...(atRollover ? { reason: 'rollover' } : {}) };
     this.closed = true;
     if (tell !== undefined && this.#peer !== undefined) this.#wire.send(errorPacket(tell.code, tell.text), this.#peer);
   }

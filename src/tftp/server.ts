@@ -338,7 +338,14 @@ export class TftpServer<L> {
 
   #read(request: Request, from: Peer, key: string, local: L, now: number): void {
     if (request.mode !== 'octet') {
-      this.#refuse(request, from, local, 'mode', errorCodes.illegalOperation, `mode ${request.mode} would change the image: ask in octet (binary) mode`);
+      this.#refuse(
+        request,
+        from,
+        local,
+        'mode',
+        errorCodes.illegalOperation,
+        request.mode === '' ? 'the request names no mode' : `mode ${request.mode} would change the image: ask in octet (binary) mode`,
+      );
       return;
     }
     const running = this.#transfers.get(key) ?? [];

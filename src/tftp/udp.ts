@@ -1,7 +1,7 @@
 /** The thin skin: sockets, the real clock, addresses. Every decision is made in client.ts and server.ts. */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
-import { isIPv4, isIPv6 } from 'node:net';
+import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { OwimgError } from '../core/errors.ts';
 import { type ClientEvent, type ClientJob, ClientTransfer, type Outcome, type Peer, peerText } from './client.ts';
@@ -26,6 +26,34 @@ const now = (): number => performance.now();
 
 /** IPv4 addresses as they are written alone, also where they came through an IPv6 socket. */
 const plainAddress = (address: string): string => (address.startsWith('::ffff:') && isIPv4(address.slice(7)) ? address.slice(7) : address);
+
+/** fe80::/10: the same address may be on every network, so it is told with an interface. */
+const isLinkLocal = (address: string): boolean => /^fe[89ab][0-9a-f]:/i.test(address);
+
+/** The name of the interface with this number. */
+function interfaceNamed(zone: string): string {
+  if (!/^\d+$/.test(zone) || process.platform === 'win32') return zone;
+  const found = Object.entries(networkInterfaces()).find(([, entries = []]) =>
+    entries.some((entry) => entry.family === 'IPv6' && entry.scopeid === Number(zone)),
+  );
+  return found?.[0] ?? zone;
+}
+
+/**
+ * The one way to write an address: `0:0:0:0:0:0:0:1` is `::1`, `FE80::1%eth0` is `fe80::1%eth0`, `::ffff:127.0.0.1` is `127.0.0.1`.
+ *
+ * @param text an address in numbers, maybe in brackets
+ * @returns `undefined` for what is no address, names among it
+ */
+export function canonicalAddress(text: string): string | undefined {
+  const plain = text.replace(/^\[(.*)\]$/, '$1');
+  if (isIPv4(plain)) return plain;
+  const [, numbers = '', zone] = /^([^%]*)(?:%(.+))?$/.exec(plain) ?? [];
+  if (!isIPv6(numbers)) return undefined;
+  const address = plainAddress(new SocketAddress({ address: numbers, family: 'ipv6' }).address);
+  // Beside link-local addresses nothing needs an interface, and the system names none in its answers.
+  return zone !== undefined && isLinkLocal(address) ? `${address}%${interfaceNamed(zone)}` : address;
+}
 
 const familyOf = (address: string): Family => (isIPv4(address) ? 4 : 6);
 
@@ -150,21 +178,36 @@ function listenHint(code: string, port: number): string {
   return 'Choose another address or port with --bind and --port.';
 }
 
+/** @throws OwimgError `bad-usage` for a link-local address without an interface */
+function withInterface(address: string, card: string | undefined): string {
+  if (!isLinkLocal(address) || address.includes('%')) return address;
+  if (card !== undefined) return `${address}%${card}`;
+  const known = Object.entries(networkInterfaces())
+    .filter(([, entries = []]) => entries.some((entry) => isLinkLocal(entry.address)))
+    .map(([name]) => `${address}%${name}`);
+  throw new OwimgError(
+    'bad-usage',
+    `Cannot tell by which network card ${address} is reached: an address that begins with fe80 is one of a single cable`,
+    known.length === 0 ? `Write the card behind it: ${address}%eth0.` : `Write it behind the address: ${known.join(' or ')}.`,
+  );
+}
+
 /**
- * The address behind a name.
+ * The address behind a name, written in the one way that answers come with.
  *
  * @param family 0 takes what comes first
- * @throws OwimgError `cannot-reach`
+ * @param card the network card for a link-local address that names none
+ * @throws OwimgError `cannot-reach`, `bad-usage`
  */
-export async function resolveHost(host: string, family: 0 | 4 | 6 = 0): Promise<string> {
-  const plain = host.replace(/^\[(.*)\]$/, '$1');
-  if (isIPv4(plain) || isIPv6(plain)) {
-    if (family !== 0 && familyOf(plain.replace(/%.*$/, '')) !== family)
-      throw new OwimgError('bad-usage', `Cannot use ${plain}: it is not an IPv${family} address`);
-    return plain;
+export async function resolveHost(host: string, family: 0 | 4 | 6 = 0, card?: string): Promise<string> {
+  const given = canonicalAddress(host);
+  if (given !== undefined) {
+    if (family !== 0 && familyOf(given) !== family) throw new OwimgError('bad-usage', `Cannot use ${given}: it is not an IPv${family} address`);
+    return withInterface(given, card);
   }
   try {
-    return (await lookup(plain, { family })).address;
+    const { address } = await lookup(host, { family });
+    return canonicalAddress(address) ?? address;
   } catch (error) {
     throw new OwimgError(
       'cannot-reach',
