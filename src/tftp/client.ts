@@ -193,7 +193,7 @@ export class ClientTransfer {
     if (this.#half === undefined) {
       if (now >= this.#asking.end) {
         const { server, askFor } = this.#job;
-        this.#fail('no-answer', `No answer from ${peerText(server)} within ${Math.round(askFor / 1000)} s`);
+        this.#fail('no-answer', `No answer from ${peerText(server)} within ${askFor < 10_000 ? askFor / 1000 : Math.round(askFor / 1000)} s`);
       } else if (now >= this.#asking.due) {
         this.#asking.repeated(now);
         this.#ask();

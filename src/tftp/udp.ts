@@ -284,18 +284,23 @@ export async function runClient(server: Peer, makeJob: (windowThatFits: (blockSi
   return new Promise((resolve, reject) => {
     let transfer: ClientTransfer;
     let settled = false;
+    let repeating = false;
     const problem = (error: Error | null): void => {
       if (error !== null) event?.({ event: 'send-problem', code: (error as NodeJS.ErrnoException).code ?? error.message });
     };
     const send = (packet: Uint8Array, to: Peer): void => {
       trace?.('sent', packet, to, local);
-      // What the system says to a packet matters while nobody answers; later on repetitions take care of it.
-      if (transfer?.peer === undefined) socket.send(packet, to.port, to.address, problem);
+      // What the system says to a packet matters while nobody answers, and when one has to be repeated.
+      if (transfer?.peer === undefined || repeating) socket.send(packet, to.port, to.address, problem);
       else socket.send(packet, to.port, to.address);
     };
     const timer = new LazyTimer(
       () => transfer.deadline,
-      () => step(() => transfer.tick(now())),
+      () => {
+        repeating = true;
+        step(() => transfer.tick(now()));
+        repeating = false;
+      },
     );
     const watching = options.watch === undefined ? undefined : setInterval(() => options.watch?.(transfer), watchEvery);
     const onAbort = (): void => step(() => transfer.interrupt());
