@@ -24,6 +24,9 @@ export function needOf(plan: Plan, verify: boolean): Need {
   };
 }
 
+/** What helps nobody to be accepted: a port that is closed or taken cannot be opened, and a broadcast does not tell by which card it came. */
+const neverAccepted: ReadonlySet<HostCheck['code']> = new Set(['host-port', 'host-mac']);
+
 /** Where this computer says it in its own words, and why it matters. */
 const askedFor: Readonly<Partial<Record<MissingOption, readonly [HostCheck['code'], string]>>> = {
   '--interface': ['host-link', 'A loader asks everybody on its network for an address: on another network other devices would get one.'],
@@ -66,11 +69,12 @@ export function obstacleOf(plan: Plan, ready: Preflight, accepted: ReadonlySet<s
   }
   const missing = missingError(plan, ready);
   if (missing !== undefined) return missing;
-  const problem = ready.checks.find(({ state, code }) => state === 'problem' && !accepted.has(code));
+  const problem = ready.checks.find(({ state, code }) => state === 'problem' && (neverAccepted.has(code) || !accepted.has(code)));
   if (problem === undefined) return undefined;
   const [first] = problem.commands;
-  const type = first === undefined ? '' : `Type: ${first.type}. `;
-  return new OwimgError('host-not-ready', problem.says, `${type}If you know better: --accept ${problem.code}.`);
+  const type = first === undefined ? [] : [`To ${first.why}: ${first.type}.`];
+  const all = neverAccepted.has(problem.code) ? type : [...type, `If you know better: --accept ${problem.code}.`];
+  return new OwimgError('host-not-ready', problem.says, all.length === 0 ? undefined : all.join(' '));
 }
 
 /** Where nobody can be asked, a guess is confirmed by its code. */
