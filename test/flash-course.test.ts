@@ -282,7 +282,7 @@ describe('what is refused before anything is done', () => {
 
 describe('addresses', () => {
   test('are taken in any spelling', () =>
-    sentTo(ubootTftpsrv, wndr, (port) => push(port, { router: '::ffff:127.0.0.1' })).then(({ status }) => expect(status).toBe(0)));
+    sentTo(ubootTftpsrv, wndr, (port) => push(port, { router: '::ffff:127.0.0.1', wait: '3' })).then(({ status }) => expect(status).toBe(0)));
 
   test.each([
     ['0:0::1', undefined, '::1'],
