@@ -156,7 +156,7 @@ describe('planFlash() and flash()', () => {
     const controller = new AbortController();
     const flashing = flash(planned, { signal: controller.signal, event: ({ event }) => void (event === 'listening' && controller.abort()) });
     await expect(flashing).rejects.toMatchObject({ code: 'transfer-interrupted' });
-    await expect(flash(planned, { wait: 50 })).rejects.toMatchObject({ code: 'cannot-reach', message: 'No device has asked for the file' });
+    await expect(flash(planned, { wait: 50 })).rejects.toMatchObject({ code: 'cannot-reach', message: 'No device has asked for the file within 0.05 s' });
   });
 
   test('refuse options that cannot be meant', async () => {

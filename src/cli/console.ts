@@ -14,8 +14,8 @@ export interface Console {
   readonly colour: boolean;
   /** `err` goes to a person who watches. */
   readonly interactive: boolean;
-  /** Asks the person at the terminal for a line; `undefined` where there is none. Ends with an empty line when the terminal goes away. */
-  readonly ask?: ((question: string) => Promise<string>) | undefined;
+  /** Asks the person at the terminal for a line; `undefined` where there is none. Ends with an empty line when the terminal goes away, or by the signal. */
+  readonly ask?: ((question: string, signal?: AbortSignal) => Promise<string>) | undefined;
 }
 
 /** What went wrong, and what to do about it. */
@@ -31,8 +31,10 @@ export function wantsColour(isTerminal: boolean, environment: Environment): bool
   return isTerminal && environment['TERM'] !== 'dumb';
 }
 
-async function askPerson(question: string): Promise<string> {
+async function askPerson(question: string, signal?: AbortSignal): Promise<string> {
   const reader = createInterface({ input: process.stdin, output: process.stderr });
+  const close = (): void => reader.close();
+  signal?.addEventListener('abort', close, { once: true });
   try {
     return await new Promise<string>((resolve) => {
       reader.once('close', () => resolve(''));
@@ -41,6 +43,7 @@ async function askPerson(question: string): Promise<string> {
       reader.question(question, resolve);
     });
   } finally {
+    signal?.removeEventListener('abort', close);
     reader.close();
   }
 }

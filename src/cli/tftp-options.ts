@@ -94,3 +94,15 @@ export async function meaningOf(text: string): Promise<string | undefined> {
   const explained = await import('../explain/explain.ts');
   return explained.meaningOf(text);
 }
+
+const problems: Readonly<Record<string, string>> = {
+  ENETUNREACH: 'no way to that network yet: does the network card have an address in it? Trying on',
+  ENETDOWN: 'the network card is down; trying on',
+  EHOSTUNREACH: 'nobody answers at that address yet; trying on',
+  EADDRNOTAVAIL: 'the local address is gone; trying on',
+  EPERM: 'a firewall of this machine forbids it; trying on',
+  EACCES: 'this machine forbids to send there; trying on',
+};
+
+/** What it means that the system refuses to send, by its code. */
+export const problemText = (code: string): string => problems[code] ?? `the system cannot send (${code}); trying on`;

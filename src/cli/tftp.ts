@@ -21,7 +21,18 @@ import { version } from '../version.ts';
 import { type Console, sayError } from './console.ts';
 import { interruptible } from './interrupt.ts';
 import { Progress } from './progress.ts';
-import { type AddressFlags, addressesAsked, eventLine, familyAsked, meaningOf, milliseconds, speedText, tracer, wholeNumber } from './tftp-options.ts';
+import {
+  type AddressFlags,
+  addressesAsked,
+  eventLine,
+  familyAsked,
+  meaningOf,
+  milliseconds,
+  problemText,
+  speedText,
+  tracer,
+  wholeNumber,
+} from './tftp-options.ts';
 
 interface TftpFlags extends AddressFlags {
   readonly port: string;
@@ -108,17 +119,6 @@ class Lines {
     this.#io.err(`${harmless(text)}\n`);
   }
 }
-
-const problems: Readonly<Record<string, string>> = {
-  ENETUNREACH: 'no way to that network yet: does the network card have an address in it? Trying on',
-  ENETDOWN: 'the network card is down; trying on',
-  EHOSTUNREACH: 'nobody answers at that address yet; trying on',
-  EADDRNOTAVAIL: 'the local address is gone; trying on',
-  EPERM: 'a firewall of this machine forbids it; trying on',
-  EACCES: 'this machine forbids to send there; trying on',
-};
-
-const problemText = (code: string): string => problems[code] ?? `the system cannot send (${code}); trying on`;
 
 function paceAsked(flags: TftpFlags, direction: 'get' | 'put'): Pace {
   const usual = direction === 'get' ? getPace : pushPace;

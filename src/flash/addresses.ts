@@ -22,3 +22,16 @@ export function addressBeside(device: string): string | undefined {
   const network = device.split('.').slice(0, 3).join('.');
   return number % 256 === 10 ? `${network}.11` : `${network}.10`;
 }
+
+/** Whom an address stands for that no single device may have (RFC 6890, RFC 4291); `undefined` for others. */
+export function notOneDevice(address: string): string | undefined {
+  if (address.includes(':')) {
+    if (address === '::') return 'it stands for no device';
+    return /^ff/i.test(address) ? 'it stands for a group of devices' : undefined;
+  }
+  const [first = 0] = address.split('.').map(Number);
+  if (first === 0) return 'it stands for no device';
+  if (address === '255.255.255.255') return 'it stands for everybody on the network';
+  if (first >= 224) return first < 240 ? 'it stands for a group of devices' : 'no device has such an address';
+  return undefined;
+}

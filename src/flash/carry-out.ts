@@ -2,12 +2,13 @@
 import { OwimgError } from '../core/errors.ts';
 import type { DhcpTrace } from '../dhcp/udp.ts';
 import { meaningOf } from '../explain/explain.ts';
+import { shellWord } from '../report/shell-word.ts';
 import type { Trace } from '../tftp/udp.ts';
 import { fromConsole, type Sighting, type Verification, watchConsole, watchReturn } from './afterwards.ts';
 import { readConsole } from './console-log.ts';
-import type { Plan } from './plan.ts';
+import { type Plan, writtenByEcoNet } from './plan.ts';
 import type { Prepared } from './prepare.ts';
-import { type Job, type ReadBack, readBack, type Sent, type Serving, sendFile, serveFile, type TransferEvent } from './session.ts';
+import { type Failed, type Job, type ReadBack, type Refusal, readBack, type Sent, type Serving, sendFile, serveFile, type TransferEvent } from './session.ts';
 import type { Surroundings } from './surroundings.ts';
 import { quietFor } from './times.ts';
 
@@ -57,8 +58,30 @@ const quietGiver =
 const quietAddressed =
   'The device was given an address, and has not asked for the file. Does a firewall let UDP port 69 in? Some loaders begin anew: leave it alone for a minute, then switch it off and on.';
 
-/** What to say while nobody answers: what a ping tells. */
-async function silenceAdvice({ part, router, host }: Plan, addressed: boolean, around: Surroundings): Promise<string> {
+/** `start again with --name recovery.bin`; without the name where no shell takes it as it is. */
+function otherName(asked: string): string {
+  const word = shellWord(asked);
+  return word === undefined || asked === '' ? 'start again with that name (--name)' : `start again with --name ${word}`;
+}
+
+const ofOtherModels = 'The name of another model may mean that the image is for that one, too.';
+
+/** What to say of a device that asked and was given nothing. */
+function refusedAdvice({ why, name, text, from }: Refusal, serves: string | undefined): string {
+  if (why === 'unknown-name' && serves !== undefined)
+    return `The device asked for "${name}", and owimg serves "${serves}": if it is yours, ${otherName(name)}. ${ofOtherModels}`;
+  return `${from.address} asked for "${name}", and was refused: ${text}.`;
+}
+
+interface Course {
+  /** The device was given an address. */
+  readonly addressed: boolean;
+  readonly refused: Refusal | undefined;
+}
+
+/** What to say while nobody gets the file: what was asked, or what a ping tells. */
+async function silenceAdvice({ part, router, host, name }: Plan, { addressed, refused }: Course, around: Surroundings): Promise<string> {
+  if (refused !== undefined) return refusedAdvice(refused, name?.value);
   if (part === 'bootp') return addressed ? quietAddressed : quietGiver;
   if (part === 'server') return quietServer(host?.value);
   const answer = router === undefined ? undefined : await around.ping(router.value);
@@ -81,7 +104,9 @@ interface Done extends Serving {
 async function transfer({ plan, bytes, readBack: readsBack }: Prepared, options: CarryOutOptions, around: Surroundings, signal: AbortSignal): Promise<Done> {
   const { event, trace, dhcpTrace, progress, wait = Number.POSITIVE_INFINITY } = options;
   let [heard, addressed] = [false, false];
+  let refused: Refusal | undefined;
   const told = (happened: TransferEvent): void => {
+    if (happened.event === 'refused') refused = happened;
     if (happened.event === 'answered' || happened.event === 'request') heard = true;
     if (happened.event === 'dhcp-reply') addressed = true;
     event(happened);
@@ -89,7 +114,7 @@ async function transfer({ plan, bytes, readBack: readsBack }: Prepared, options:
   const job: Job = { plan, bytes, signal, askFor: wait, event: told, trace, dhcpTrace, progress };
   const quiet = setInterval(() => {
     if (heard) return;
-    void silenceAdvice(plan, addressed, around).then((says) => {
+    void silenceAdvice(plan, { addressed, refused }, around).then((says) => {
       if (!heard && !signal.aborted) event({ event: 'advice', says });
     });
   }, options.quietFor ?? quietFor);
@@ -103,16 +128,40 @@ async function transfer({ plan, bytes, readBack: readsBack }: Prepared, options:
   }
 }
 
-async function transferError(sent: Extract<Sent, { sent: 'failed' }>, plan: Plan, addressed: boolean, around: Surroundings): Promise<OwimgError> {
-  const meaning = sent.said === undefined ? undefined : meaningOf(sent.said);
-  if (sent.began)
-    return new OwimgError(
-      'transfer-failed',
-      sent.message,
-      meaning ?? 'What the device has so far it mostly throws away. Leave it for a minute, then begin anew.',
-    );
-  return new OwimgError('cannot-reach', sent.message, meaning ?? (await silenceAdvice(plan, addressed, around)));
+/** What to do after a transfer that failed, where the loader's own words mean nothing to owimg. */
+function failedHint({ allSent, reason }: Failed): string {
+  if (reason === 'rollover') return 'Not every loader can count further. Larger blocks are fewer: --blksize 1428, where it knows that option.';
+  if (allSent === true)
+    return 'It said so behind the last block, so what it did with the file only the device can tell. Leave it alone for some minutes, and see whether it comes back before you send anything again.';
+  return 'What the device has so far it mostly throws away. Leave it for a minute, then begin anew.';
 }
+
+async function transferError(sent: Failed, plan: Plan, addressed: boolean, around: Surroundings): Promise<OwimgError> {
+  const meaning = sent.said === undefined ? undefined : meaningOf(sent.said);
+  if (sent.began) return new OwimgError('transfer-failed', sent.message, meaning ?? failedHint(sent));
+  const { refused } = sent;
+  if (refused?.why === 'unknown-name') {
+    return new OwimgError('cannot-reach', sent.message, `If it is yours, ${otherName(refused.name)}. ${ofOtherModels}`);
+  }
+  return new OwimgError('cannot-reach', sent.message, meaning ?? (await silenceAdvice(plan, { addressed, refused }, around)));
+}
+
+/** Loaders of EcoNet write two names only. @returns `undefined` where the loader writes what it was sent, or nothing has to be written */
+function notWritten({ part, name, device, ramOnly }: Plan): string | undefined {
+  if (ramOnly || part !== 'client' || name === undefined || writtenByEcoNet(device.target, name.value) !== false) return undefined;
+  return `its loader writes only what is called tclinux.bin, and keeps ${name.value} in memory`;
+}
+
+const asItWas =
+  'Switched off and on, the device is as it was. An image that its loader shall write, in the form that the loader wants, is sent with --name tclinux.bin.';
+
+/** The loader took all of it, and did not say whether it writes it. */
+const perhapsNotWritten = (why: string): Verification => ({
+  result: 'unverified',
+  says: `The device has all of it, and probably nothing is written: ${why}.`,
+  compared: [],
+  next: asItWas,
+});
 
 const notTheSame: Verification = {
   result: 'different',
@@ -155,9 +204,16 @@ export async function carryOut(prepared: Prepared, options: CarryOutOptions, aro
     const { sent, back, askedAgain } = done;
     if (sent.sent === 'interrupted') return { result: 'interrupted', verification: undefined };
     if (sent.sent === 'failed') throw await transferError(sent, plan, done.addressed, around);
+    const kept = notWritten(plan);
+    if (kept !== undefined && sent.remark !== undefined)
+      throw new OwimgError('transfer-failed', `The device has all of it in memory, and nothing is written: ${kept}. It said "${sent.remark}"`, asItWas);
     options.event({ event: 'sent', ...sent, sha256: plan.file.sha256 });
     if (back !== undefined) options.event({ event: 'read-back', result: back });
-    const verification = back === 'different' ? notTheSame : await afterwards(prepared, options, { loader: sent.to.address, askedAgain }, around, signal);
+    const verification =
+      back === 'different'
+        ? notTheSame
+        : ((await afterwards(prepared, options, { loader: sent.to.address, askedAgain }, around, signal)) ??
+          (kept === undefined ? undefined : perhapsNotWritten(kept)));
     return { result: verification?.result ?? 'sent', verification };
   } finally {
     done.stop();

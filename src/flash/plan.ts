@@ -5,6 +5,7 @@
 import type { Finding, Inspection, Kind } from '../core/types.ts';
 import type { Device, DeviceFacts, Recovery } from '../devices/facts.ts';
 import { addressText, maskOf, neighbourOf, ownAddressFor, parseAddress } from '../dhcp/addresses.ts';
+import { shellWord } from '../report/shell-word.ts';
 import type { Verdict } from '../routes/verdict.ts';
 import { addressBeside } from './addresses.ts';
 import { byHabit, type Habit, habitOf, isNmrp, peculiarityOf, vendorHabitOf, vendorOf } from './habits.ts';
@@ -43,6 +44,10 @@ export interface PlanOptions {
   readonly mac?: string | undefined;
   /** The address that it is given; the one next to ours without it. */
   readonly clientAddress?: string | undefined;
+  /** Bytes of a block that a loader which waits for the file is asked for, 8 to 65464 (RFC 2348). Without it no option is sent: many loaders know none. */
+  readonly blockSize?: number | undefined;
+  /** Who fetches the file is answered from the port that it asked. */
+  readonly singlePort?: boolean | undefined;
   /** The network cards of this computer, where they are known: who gives addresses has to know by which card, and has one itself. */
   readonly cards?: readonly HostInterface[] | undefined;
 }
@@ -91,6 +96,9 @@ export interface Plan {
   readonly gives: Giving | undefined;
   readonly port: Value<number>;
   readonly interface: string | undefined;
+  /** As in {@link PlanOptions}. */
+  readonly blockSize: number | undefined;
+  readonly singlePort: boolean;
   readonly trigger: Value<string> | undefined;
   /** What was guessed and has to be confirmed, each a sentence. */
   readonly guesses: readonly string[];
@@ -221,7 +229,20 @@ function nameOf(part: Part, { fileName, fileNameRequired }: Told, from: Origin, 
   return file.name === undefined ? { value: 'firmware.bin', from: 'usual' } : { value: file.name, from: 'image' };
 }
 
-function notesOf(device: Device, part: Part, record: Asked, file: PlannedFile): string[] {
+/** Names under which loaders of EcoNet write what they are sent: the system, and the boot loader itself. */
+const econetNames: readonly string[] = ['tclinux.bin', 'tcboot.bin'];
+
+/** Whether a loader of EcoNet writes what it is sent under this name; anything else it keeps in memory. `undefined` for other loaders. */
+export const writtenByEcoNet = (target: string, name: string): boolean | undefined =>
+  target.startsWith('econet/') ? econetNames.includes(name.toLowerCase()) : undefined;
+
+function econetNote(name: string): string {
+  if (name.toLowerCase() === 'tcboot.bin') return 'Under the name tcboot.bin the loader of EcoNet replaces itself: if that goes wrong the device is dead.';
+  const rule = 'Loaders of EcoNet write what is called tclinux.bin, and keep other names in memory, with an error behind the last block';
+  return name.toLowerCase() === 'tclinux.bin' ? `${rule}.` : `${rule}: ${name} is not written.`;
+}
+
+function notesOf(device: Device, part: Part, record: Asked, file: PlannedFile, name: string | undefined): string[] {
   const notes: string[] = [];
   if (device.recovery.some(isNmrp)) {
     notes.push("What is recorded for this device is NMRP, a protocol of Netgear's own, which owimg does not speak: the program nmrpflash does.");
@@ -232,12 +253,12 @@ function notesOf(device: Device, part: Part, record: Asked, file: PlannedFile): 
     if (console !== undefined) {
       const from = hostAddress === undefined ? '' : ` from ${hostAddress}`;
       const what = fileName === undefined ? '' : ` as ${fileName}`;
-      notes.push(`Recorded is a way by the serial console: U-Boot's tftpboot${from}${what}. For that, owimg serve ${file.path} is the other side.`);
+      notes.push(
+        `Recorded is a way by the serial console: U-Boot's tftpboot${from}${what}. For that, owimg serve ${shellWord(file.path) ?? 'FILE'} is the other side.`,
+      );
     }
   }
-  if (device.target.startsWith('econet/') && part === 'client') {
-    notes.push('Loaders of EcoNet write what is called tcboot.bin or tclinux.bin, and keep anything else in memory, with an error behind the last block.');
-  }
+  if (name !== undefined && part === 'client' && writtenByEcoNet(device.target, name) !== undefined) notes.push(econetNote(name));
   const peculiarity = part === 'client' ? peculiarityOf(device) : undefined;
   if (peculiarity !== undefined) notes.push(peculiarity.note);
   return notes;
@@ -326,11 +347,13 @@ export function makePlan(facts: DeviceFacts, device: Device, file: PlannedFile, 
     name,
     port: options.port === undefined ? { value: 69, from: 'usual' } : { value: options.port, from: 'option' },
     interface: options.interface,
+    blockSize: options.blockSize,
+    singlePort: options.singlePort === true,
     gives: part === 'bootp' ? givingOf(device, options) : undefined,
     trigger,
     guesses: part === 'none' ? [] : guesses,
     missing,
-    notes: notesOf(device, part, asked, file),
+    notes: notesOf(device, part, asked, file, name?.value),
     ramOnly,
     blocks: { of512, rollsOver: of512 > largestBlock },
     seconds: {

@@ -260,7 +260,7 @@ function macCheck(card: HostInterface | undefined, { part, gives, interface: nam
   const code = 'host-mac';
   if (gives?.mac !== undefined) return { code, state: 'good', says: `Only the device with the hardware address ${gives.mac} is answered.`, commands: [] };
   const says = `This computer also has ${others.join(', ')}, and cannot tell by which card a request comes in: name the device by its hardware address with --mac. It is printed on the label.`;
-  return { code, state: gives === undefined ? 'note' : 'problem', says, commands: [] };
+  return gives === undefined ? { code, state: 'note', says, commands: [] } : { code, state: 'problem', says, commands: [], acceptable: false };
 }
 
 const stopServers = 'sudo systemctl stop tftpd-hpa atftpd dnsmasq';

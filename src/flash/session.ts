@@ -7,12 +7,12 @@ import { OwimgError } from '../core/errors.ts';
 import { addressText } from '../dhcp/addresses.ts';
 import type { ResponderEvent } from '../dhcp/responder.ts';
 import { cableIn, checkDhcpOptions, type DhcpOptions, type DhcpSendProblem, type DhcpTrace, dhcpPlan, UdpResponder } from '../dhcp/udp.ts';
-import type { ClientEvent, ClientJob, ClientTransfer, Failure, Outcome, Peer } from '../tftp/client.ts';
+import { bootedAlready, type ClientEvent, type ClientJob, type ClientTransfer, type Failure, type Outcome, type Peer } from '../tftp/client.ts';
 import { getPace, pushPace } from '../tftp/pace.ts';
 import { bytesSource } from '../tftp/sending.ts';
 import { type ServerEvent, serverLimits } from '../tftp/server.ts';
 import { type ListenEvent, localAddresses, runClient, type SendProblem, type Trace, UdpServer } from '../tftp/udp.ts';
-import type { Plan } from './plan.ts';
+import { type Plan, writtenByEcoNet } from './plan.ts';
 import { askedAgainWithin } from './times.ts';
 
 /** The network card has no link, or no address: the device at its other end may be off. */
@@ -45,7 +45,7 @@ export type Sent =
       readonly milliseconds: number;
       /** The last acknowledgement is missing: loaders that begin to write at once never send it. */
       readonly unconfirmed: boolean;
-      /** What the loader said behind the last block, where that is no failure. */
+      /** What the loader said behind the last block, where that is no failure: it keeps the file in memory, and writes nothing. */
       readonly remark: string | undefined;
     }
   | {
@@ -54,20 +54,31 @@ export type Sent =
       readonly failure: Failure | 'nobody-asked';
       readonly message: string;
       readonly said: string | undefined;
+      /** It said so behind the last block: it had all of it by then. */
+      readonly allSent?: boolean | undefined;
+      /** It ended at block 65536, which not every loader can number. */
+      readonly reason?: 'rollover' | undefined;
+      /** What a device asked for last and was not given, where nobody was given anything. */
+      readonly refused?: Refusal | undefined;
     }
   | { readonly sent: 'interrupted' };
 
-/** Firmware that has booted already has a TFTP server of its own, which wants a password: the next power-on may be quicker. */
-const bootedAlready = /invalid password/i;
+export type Failed = Extract<Sent, { readonly sent: 'failed' }>;
 
-/** Loaders that end with an error although they took the file. */
-const endsWithError = (target: string): boolean => target.startsWith('econet/');
+/** A request that was turned down. */
+export type Refusal = Extract<ServerEvent, { event: 'refused' }>;
+
+/**
+ * Loaders of EcoNet say this behind the last block of a file whose name is none of those that they write: it is in their memory, and stays there. The only
+ * text on record; OpenWrt, commit 193648a73a.
+ */
+const keptInMemory = /^\W*invalid filename, upload failed\W*$/i;
 
 const addressOf = ({ from }: { readonly from: Peer }): string => from.address;
 
 /** Asks the loader to take the file, as long as it takes. */
 export async function sendFile({ plan, bytes, signal, askFor, event, trace, progress }: Job): Promise<Sent> {
-  const { router, name, port, device, host, interface: card } = plan;
+  const { router, name, port, device, host, interface: card, blockSize } = plan;
   if (router === undefined || name === undefined) throw new Error('A plan without an address was to be carried out');
   const begin = performance.now();
   let since = begin;
@@ -77,11 +88,12 @@ export async function sendFile({ plan, bytes, signal, askFor, event, trace, prog
     server: { address: router.value, port: port.value },
     name: name.value,
     mode: 'octet',
+    wishes: blockSize === undefined ? undefined : { blockSize, transferSize: bytes.length },
     // Loaders listen for seconds: every request counts, and an error packet of ours makes some of them begin anew.
     pace: { ...pushPace, most: pushPace.first },
     askFor,
     quiet: true,
-    endsBy: (_, text) => !bootedAlready.test(text),
+    endsBy: (_, text) => !bootedAlready(text),
     source: bytesSource(bytes),
   });
   const [ofCard] = card === undefined ? [] : localAddresses(card).filter((address) => isIPv4(address) === isIPv4(router.value));
@@ -108,12 +120,11 @@ export async function sendFile({ plan, bytes, signal, askFor, event, trace, prog
     return { sent: 'sent', to, bytes: bytes.length, retransmissions, milliseconds, unconfirmed: outcome.outcome === 'unconfirmed', remark: undefined };
   }
   if (outcome.failure === 'interrupted') return { sent: 'interrupted' };
-  const { failure, message, allSent } = outcome;
+  const { failure, message, allSent, reason } = outcome;
   const said = outcome.said?.text;
-  if (allSent && failure === 'peer-error' && endsWithError(device.target)) {
-    return { sent: 'sent', to, bytes: bytes.length, retransmissions: 0, milliseconds, unconfirmed: true, remark: said };
-  }
-  return { sent: 'failed', began: failure !== 'no-answer' && failure !== 'refused', failure, message, said };
+  const inMemory = allSent && failure === 'peer-error' && keptInMemory.test(said ?? '') && writtenByEcoNet(device.target, name.value) === false;
+  if (inMemory) return { sent: 'sent', to, bytes: bytes.length, retransmissions: 0, milliseconds, unconfirmed: true, remark: said };
+  return { sent: 'failed', began: failure !== 'no-answer' && failure !== 'refused', failure, message, said, allSent, reason };
 }
 
 /** `same`, `different`: what came back. `refused`: the loader does not give it, as most. */
@@ -150,7 +161,9 @@ type Ended = Extract<ServerEvent, { event: 'ended' }>;
 
 const interrupted: Serving = { sent: { sent: 'interrupted' }, askedAgain: () => false, stop: () => undefined };
 
-const nobody = (message: string, began = false): Sent => ({ sent: 'failed', began, failure: 'nobody-asked', message, said: undefined });
+const nobody = (message: string): Failed => ({ sent: 'failed', began: false, failure: 'nobody-asked', message, said: undefined });
+
+const secondsText = (milliseconds: number): string => `${milliseconds < 10_000 ? milliseconds / 1000 : Math.round(milliseconds / 1000)} s`;
 
 /** What is answered to whom; `undefined` where the plan gives no addresses. */
 function dhcpOptionsOf({ plan, event, dhcpTrace }: Job): DhcpOptions | undefined {
@@ -169,7 +182,7 @@ function dhcpOptionsOf({ plan, event, dhcpTrace }: Job): DhcpOptions | undefined
  */
 export async function serveFile(job: Job): Promise<Serving> {
   const dhcp = dhcpOptionsOf(job);
-  if (dhcp === undefined) return serveAt(job);
+  if (dhcp === undefined) return serveAt(job, new Patience(job.askFor));
   checkDhcpOptions(dhcp);
   const { signal, event } = job;
   const begin = performance.now();
@@ -178,7 +191,7 @@ export async function serveFile(job: Job): Promise<Serving> {
   if (cable === 'interrupted') return interrupted;
   if (cable === 'time') return { ...interrupted, sent: nobody(`Nothing came up on ${dhcp.interfaceName}: no cable, or no address`) };
   const address = addressText(dhcpPlan(dhcp).server);
-  return serveAt({ ...job, askFor: Math.max(0, job.askFor - (performance.now() - begin)) }, { dhcp, address });
+  return serveAt(job, new Patience(job.askFor, performance.now() - begin), { dhcp, address });
 }
 
 interface Giving {
@@ -187,13 +200,13 @@ interface Giving {
   readonly address: string;
 }
 
-async function serveAt({ plan, bytes, signal, askFor, event, trace, progress }: Job, giving?: Giving): Promise<Serving> {
-  const { host, name, port, interface: card } = plan;
+async function serveAt({ plan, bytes, signal, askFor, event, trace, progress }: Job, patience: Patience, giving?: Giving): Promise<Serving> {
+  const { host, name, port, interface: card, singlePort } = plan;
   let complete: (how: Ended | { readonly otherServer: string }) => void = () => undefined;
   let taken: { readonly by: string; readonly at: number } | undefined;
   let last: Ended | undefined;
+  let refused: Refusal | undefined;
   let again = false;
-  let asked = false;
   const completed = new Promise<Ended | { readonly otherServer: string }>((resolve) => {
     complete = resolve;
   });
@@ -209,16 +222,21 @@ async function serveAt({ plan, bytes, signal, askFor, event, trace, progress }: 
     {
       addresses: giving !== undefined ? [giving.address] : host !== undefined ? [host.value] : ofCard,
       port: port.value,
+      singlePort,
       trace,
       event: (told) => {
         event(told);
-        if (told.event === 'request') {
-          asked = true;
+        if (told.event === 'refused') refused = told;
+        else if (told.event === 'request') {
+          patience.pause();
           if (taken !== undefined && addressOf(told) === taken.by && performance.now() - taken.at < askedAgainWithin) again = true;
         } else if (told.event === 'ended' && (told.outcome === 'complete' || told.outcome === 'unconfirmed')) {
           taken ??= { by: addressOf(told), at: performance.now() };
           complete(told);
-        } else if (told.event === 'ended') last = told;
+        } else if (told.event === 'ended') {
+          last = told;
+          patience.resume();
+        }
       },
     },
   );
@@ -227,7 +245,8 @@ async function serveAt({ plan, bytes, signal, askFor, event, trace, progress }: 
     if (first !== undefined) progress?.(first.bytes);
   }, 200);
   const done = new AbortController();
-  const waiting = Promise.race([completed, over(signal, askFor, done.signal)]);
+  patience.begin();
+  const waiting = Promise.race([completed, patience.ended, interruption(signal, done.signal)]);
   let responder: UdpResponder | undefined;
   let addressed = false;
   const stop = (): void => {
@@ -240,7 +259,11 @@ async function serveAt({ plan, bytes, signal, askFor, event, trace, progress }: 
       const { dhcp } = giving;
       const told = (happened: ResponderEvent | DhcpSendProblem): void => {
         dhcp.event?.(happened);
-        if (happened.event === 'dhcp-reply') addressed = true;
+        if (happened.event === 'dhcp-reply' && !addressed) {
+          addressed = true;
+          // It starts to ask for the file now.
+          patience.anew();
+        }
         // Who has its address from us already comes for the file.
         if (happened.event === 'dhcp-other-server' && !addressed) complete({ otherServer: happened.address });
       };
@@ -252,15 +275,14 @@ async function serveAt({ plan, bytes, signal, askFor, event, trace, progress }: 
     throw error;
   } finally {
     done.abort();
+    patience.stop();
     clearInterval(watching);
   }
   const askedAgain = (): boolean => again;
   if (ended === 'interrupted' || ended === 'time') {
     stop();
     if (ended === 'interrupted') return interrupted;
-    const none = addressed ? 'The device was given an address, and has not asked for the file' : 'No device has asked for the file';
-    const message = last !== undefined ? `No device has got the whole file; the last one: ${last.text}` : asked ? 'No device has got the file' : none;
-    return { sent: nobody(message, last !== undefined), askedAgain, stop };
+    return { sent: gaveUp(askFor, { last, refused, addressed, serves: name?.value }), askedAgain, stop };
   }
   if ('otherServer' in ended) {
     stop();
@@ -279,17 +301,82 @@ async function serveAt({ plan, bytes, signal, askFor, event, trace, progress }: 
   return { sent, askedAgain, stop };
 }
 
-/** The end of waiting; `done` ends it without a word. */
-function over(signal: AbortSignal, milliseconds: number, done: AbortSignal): Promise<'interrupted' | 'time'> {
-  return new Promise((resolve) => {
-    const longest = 2 ** 31 - 1;
-    const timer = setTimeout(() => resolve('time'), Math.min(milliseconds, longest));
-    const stop = (): void => {
-      clearTimeout(timer);
-      resolve('interrupted');
-    };
-    done.addEventListener('abort', () => clearTimeout(timer), { once: true });
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { once: true });
-  });
+interface Course {
+  /** The last transfer, which broke off. */
+  readonly last: Ended | undefined;
+  readonly refused: Refusal | undefined;
+  readonly addressed: boolean;
+  /** The name that is served; `undefined` for any. */
+  readonly serves: string | undefined;
 }
+
+/** What is said when nobody has got the file in time. */
+function gaveUp(askFor: number, { last, refused, addressed, serves }: Course): Failed {
+  if (last !== undefined) {
+    const why = last.text === '' ? `after ${last.bytes} of ${last.size} bytes` : last.text;
+    return { ...nobody(`Nobody asked again within ${secondsText(askFor)}; the last transfer broke off: ${why}`), began: true };
+  }
+  if (refused?.why === 'unknown-name' && serves !== undefined)
+    return { ...nobody(`The device asked for "${refused.name}", and owimg serves "${serves}"`), refused };
+  if (refused !== undefined) return { ...nobody(`${refused.from.address} asked for "${refused.name}", and was refused: ${refused.text}`), refused };
+  if (addressed) return nobody('The device was given an address, and has not asked for the file');
+  return nobody(`No device has asked for the file within ${secondsText(askFor)}`);
+}
+
+/** How long nobody may ask. Does not count while somebody is served, and counts anew when a transfer broke off. */
+class Patience {
+  readonly #milliseconds: number;
+  #left: number;
+  #serving = 0;
+  #begun = false;
+  #timer: NodeJS.Timeout | undefined;
+  #end: (how: 'time') => void = () => undefined;
+  readonly ended = new Promise<'time'>((resolve) => {
+    this.#end = resolve;
+  });
+
+  /** @param used milliseconds that are over already */
+  constructor(milliseconds: number, used = 0) {
+    this.#milliseconds = milliseconds;
+    this.#left = Math.max(0, milliseconds - used);
+  }
+
+  begin(): void {
+    this.#begun = true;
+    this.#count();
+  }
+
+  /** A transfer begins. */
+  pause(): void {
+    this.#serving += 1;
+    clearTimeout(this.#timer);
+  }
+
+  /** A transfer broke off. */
+  resume(): void {
+    this.#serving -= 1;
+    this.anew();
+  }
+
+  anew(): void {
+    this.#left = this.#milliseconds;
+    this.#count();
+  }
+
+  stop(): void {
+    this.#begun = false;
+    clearTimeout(this.#timer);
+  }
+
+  #count(): void {
+    clearTimeout(this.#timer);
+    if (this.#begun && this.#serving === 0 && Number.isFinite(this.#left)) this.#timer = setTimeout(() => this.#end('time'), this.#left);
+  }
+}
+
+/** Somebody wants it to end; `done` ends the waiting for that. */
+const interruption = (signal: AbortSignal, done: AbortSignal): Promise<'interrupted'> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve('interrupted');
+    else signal.addEventListener('abort', () => resolve('interrupted'), { once: true, signal: done });
+  });

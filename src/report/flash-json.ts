@@ -26,6 +26,8 @@ export function planJson(plan: Plan, ready: Preflight, exit: number, tool: Tool)
     blocks,
     seconds,
     back,
+    blockSize,
+    singlePort,
   } = plan;
   return {
     schemaVersion,
@@ -45,6 +47,8 @@ export function planJson(plan: Plan, ready: Preflight, exit: number, tool: Tool)
       name: name ?? null,
       gives: gives === undefined ? null : { ...gives, mac: gives.mac ?? null },
       port,
+      ...(blockSize === undefined ? {} : { blockSize }),
+      ...(singlePort ? { singlePort } : {}),
       trigger: trigger ?? null,
       guesses,
       missing,

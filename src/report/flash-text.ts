@@ -61,22 +61,36 @@ function givingRows({ gives, interface: card }: Plan, options: TextOptions): str
 const givingNote = (gives: Giving): string =>
   `So owimg is a ${protocolsOf(gives)} server meanwhile, for one device. It listens for another DHCP server for 5 seconds first, and answers nobody where there is one.`;
 
+/** How the plan goes on behind its last line. */
+export interface PlanCourse {
+  /** The person is asked whether to begin. */
+  readonly asks: boolean;
+  /** Milliseconds after which it gives up; as long as it takes without it. */
+  readonly wait: number | undefined;
+  /** Has to be said in the end all the same: what is long scrolls away. */
+  readonly problems: readonly HostCheck[];
+}
+
 /** What the hands have to do. */
-function stepsOf(plan: Plan): string[] {
+function stepsOf(plan: Plan, { asks, wait }: PlanCourse): string[] {
   const { part, trigger, router, host, interface: card } = plan;
   if (part === 'none') return [];
   const hands =
     trigger === undefined
       ? 'Then switch the device on. What makes its loader listen is not recorded: mostly the reset button, held while powering on.'
       : `Then ${byHand(trigger.value)}${trigger.from === 'habit' ? ' (a guess)' : ''}.`;
-  const letGo = 'Let the button go when owimg says that the device has answered.';
+  const when = asks ? 'When you have said yes below, owimg' : 'owimg';
+  const long = wait === undefined ? 'for as long as it takes' : `for ${wait / 1000} s`;
+  // Where the device asks by itself there may be no button at all.
+  const letGo = (done: string): string[] =>
+    trigger === undefined || /button|hold|press|reset/i.test(trigger.value) ? [`Let the button go when owimg says that the device has ${done}.`] : [];
   if (part === 'bootp') {
     const needs = host?.from === 'option' ? ` The card needs the address ${host.value}.` : '';
     return [
       `Connect ${card ?? 'the network card'} of this computer to the first port of the device by cable, and nothing else to it: most devices ask on that port only.${needs}`,
-      'Switch the device off. When you have said yes below, owimg waits until there is a link, and then until the device asks, for as long as it takes.',
+      `Switch the device off. ${when} waits until there is a link, and then until the device asks, ${long}.`,
       hands,
-      'Let the button go when owimg says that the device has asked for the file.',
+      ...letGo('asked for the file'),
     ];
   }
   const address =
@@ -86,9 +100,8 @@ function stepsOf(plan: Plan): string[] {
         ? `an address beside that of the device, as ${host.value}`
         : `the address ${host.value}`;
   const cable = `Connect this computer to a LAN port of the device by cable, and nothing else to it. This computer needs ${address}.`;
-  const waits = part === 'client' ? `owimg asks ${router?.value ?? 'the device'} four times a second` : 'owimg waits until the device asks';
-  const start = `Switch the device off. When you have said yes below, ${waits}, for as long as it takes.`;
-  return [cable, start, hands, letGo];
+  const waits = part === 'client' ? `asks ${router?.value ?? 'the device'} four times a second` : 'waits until the device asks';
+  return [cable, `Switch the device off. ${when} ${waits}, ${long}.`, hands, ...letGo(part === 'client' ? 'answered' : 'asked for the file')];
 }
 
 /** As it is told to somebody. */
@@ -133,8 +146,26 @@ export function saveCommands(address: string): Command[] {
   ];
 }
 
+/** The verdict, on two lines where one is too short. */
+function verdictTitle({ outcome }: Plan['verdict'], { columns, colour }: TextOptions): string {
+  const paint = painter(colour);
+  const title = "Verdict for the boot loader's TFTP recovery:";
+  const words = outcomeWords[outcome];
+  const fits = title.length + 1 + words.length <= columns;
+  return `${paint('bold', title)}${fits ? ' ' : '\n  '}${paint(outcomeStyles[outcome], words)}`;
+}
+
+/** Problems by their first sentences, for the end. */
+function shortProblems(problems: readonly HostCheck[], options: TextOptions): string[] {
+  const paint = painter(options.colour);
+  return problems.map(({ says, code }) => {
+    const [first = says] = says.split(/(?<=[.:]) /);
+    return wrap(harmless(`${first.replace(/:$/, '.')} (${code})`), options.columns, '  PROBLEM ').replace('PROBLEM', paint('red', 'PROBLEM'));
+  });
+}
+
 /** The plan. */
-export function renderPlan(plan: Plan, ready: Preflight, what: string, options: TextOptions): string {
+export function renderPlan(plan: Plan, ready: Preflight, what: string, course: PlanCourse, options: TextOptions): string {
   const paint = painter(options.colour);
   const { columns } = options;
   const { file, device, verdict, part, seconds, guesses } = plan;
@@ -142,11 +173,11 @@ export function renderPlan(plan: Plan, ready: Preflight, what: string, options: 
   const section = (title: string, ...lines: readonly string[]): string => [paint('bold', title), ...lines].join('\n');
   const sections = [
     [wrap(harmless(`${name}: ${what}`), columns), wrap(`for ${device.title} (${device.profile}, ${device.target})`, columns)].join('\n'),
-    section(
-      `Verdict for the boot loader's TFTP recovery: ${paint(outcomeStyles[verdict.outcome], outcomeWords[verdict.outcome])}`,
+    [
+      verdictTitle(verdict, options),
       wrap(harmless(verdict.reason), columns, '  '),
       ...verdict.assumes.map((assumed, index) => wrap(harmless(assumed), columns, index === 0 ? '  Taken for granted: ' : ' '.repeat(21))),
-    ),
+    ].join('\n'),
     section(
       'What will happen',
       wrap(partWords[part], columns, '  '),
@@ -158,8 +189,13 @@ export function renderPlan(plan: Plan, ready: Preflight, what: string, options: 
             valueRow('the device', plan.router, options, part === 'server' ? 'an address of its own: the request shows it' : 'gets one'),
             ...givingRows(plan, options),
             nameRow(plan, options),
-            part === 'bootp' ? row('UDP ports', `67, 68 and ${plan.port.value}`, options) : row('UDP port', `${plan.port.value}`, options),
+            part === 'bootp'
+              ? row('UDP ports', `67, 68 and ${plan.port.value}`, options)
+              : row('UDP port', `${plan.port.value}${plan.singlePort ? ', also for the file (as you say)' : ''}`, options),
             row('size', `${byteCount(file.size)}, ${plan.blocks.of512} blocks of 512 bytes`, options),
+            ...(plan.blockSize === undefined
+              ? []
+              : [row('block size', `${plan.blockSize} bytes are asked for; 512 where the loader takes no options`, options)]),
             row('sha256', file.sha256, options),
             row(
               'time',
@@ -173,19 +209,20 @@ export function renderPlan(plan: Plan, ready: Preflight, what: string, options: 
   ];
   if (guesses.length > 0)
     sections.push(section(paint('yellow', 'Guessed, and to be confirmed by you'), ...guesses.map((guess) => wrap(harmless(guess), columns, '  - '))));
-  const steps = stepsOf(plan);
+  const steps = stepsOf(plan, course);
   if (steps.length > 0) {
     sections.push(section('What to do', ...steps.map((step, index) => wrap(harmless(step), columns, `  ${index + 1}. `))));
     const not = plan.ramOnly
       ? 'Nothing is written: if it goes wrong, switch the device off and on, and it is as it was.'
       : 'From the moment it has the file: do not unplug it, do not switch it off, do not press anything, also where nothing seems to happen. Interrupting the writing is what breaks devices; a transfer that fails is not.';
     sections.push(section('What not to do', wrap(not, columns, '  ')));
-    sections.push(section('This computer', renderPreflight(ready, options)));
     if (!plan.ramOnly) {
       const why =
         "If this is the first time: save the calibration and the vendor's partitions before. They are unlike those of any other device, and nobody can download them again.";
       sections.push(section('Save first', wrap(why, columns, '  '), ...commandLines(saveCommands(plan.back.value), '  ')));
     }
+    sections.push(section('This computer', renderPreflight(ready, options)));
+    if (course.problems.length > 0) sections.push(section('Not ready', ...shortProblems(course.problems, options)));
   }
   return `${sections.join('\n\n')}\n`;
 }

@@ -199,9 +199,7 @@ function listenHint(code: string, port: number): string {
 function withInterface(address: string, card: string | undefined): string {
   if (!isLinkLocal(address) || address.includes('%')) return address;
   if (card !== undefined) return `${address}%${card}`;
-  const known = [...localInterfaces()]
-    .filter(([, entries]) => entries.some((entry) => isLinkLocal(entry.address)))
-    .map(([name]) => `${address}%${name}`);
+  const known = [...localInterfaces()].filter(([, entries]) => entries.some((entry) => isLinkLocal(entry.address))).map(([name]) => `${address}%${name}`);
   throw new OwimgError(
     'bad-usage',
     `Cannot tell by which network card ${address} is reached: an address that begins with fe80 is one of a single cable`,
