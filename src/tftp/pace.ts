@@ -36,6 +36,8 @@ export function pacedBy(pace: Pace, timeout: number | undefined): Pace {
 export class Waiting {
   readonly #pace: Pace;
   #wait: number;
+  /** Before the first repetition. */
+  first: number;
   /** On a slow path an answer takes longer than the first wait: what is on its way is not sent again. */
   least = 0;
   due: number;
@@ -45,6 +47,7 @@ export class Waiting {
   constructor(pace: Pace, now: number) {
     this.#pace = pace;
     this.#progressed = now;
+    this.first = pace.first;
     this.#wait = pace.first;
     this.due = now + pace.first;
     this.end = now + pace.patience;
@@ -52,7 +55,7 @@ export class Waiting {
 
   /** Something went on: everything begins anew. */
   progress(now: number): void {
-    this.#wait = Math.max(this.#pace.first, this.least);
+    this.#wait = Math.max(this.first, this.least);
     this.due = now + this.#wait;
     this.end = now + this.#pace.patience;
     this.#progressed = now;

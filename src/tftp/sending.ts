@@ -30,14 +30,20 @@ const restartAfter = 20;
 /** An answer is not waited for longer than this before the block is repeated, however slow the path seems. */
 const longestAnswer = 2000;
 
-/** Between two bursts: what a small receive buffer needs to be emptied. */
-const burstPause = 2;
+/** From the beginning of a burst to the next one, in milliseconds: what a small receive buffer needs to be emptied. Doubles with every loss, for slow receivers. */
+const burstPause = 0.25;
+const longestPause = 2;
 
 /** Shorter bursts gain nothing: then it is the network that loses. */
 const leastBurst = 4;
 
-/** Receivers of windows answer at the end of one: where the end was lost, nobody says anything until we repeat it. */
+/** So many windows arrive whole before a longer burst than the one that was lost is tried; twice as many each time that it is lost again. */
+const probeAfter = 64;
+const longestProbe = 4096;
+
+/** Receivers of windows answer at the end of one: where the end was lost, nobody says anything until we repeat it. Before and after a first answer tells how long one takes. */
 const windowFirst = 100;
+const windowAnswered = 25;
 
 /** The number of a block as it stands in a packet; blocks count from 1, 0 is what acknowledges a request. */
 export function wireNumber(block: number, rollover: 0 | 1): number {
@@ -66,6 +72,14 @@ export class Sending {
   #compared = 0;
   /** Blocks sent without a pause: as many as a window has, until the other side proves to hold fewer. */
   #burst: number;
+  /** The longest burst that is tried. */
+  #longest: number;
+  #pause = burstPause;
+  /** The last window did not arrive whole. */
+  #lost = false;
+  /** Windows that have to arrive whole before a longer one is tried, and those that have. */
+  #probe = probeAfter;
+  #whole = 0;
   /** Blocks sent since the last pause. */
   #inBurst = 0;
   /** When the next burst of the same window is due. */
@@ -82,6 +96,7 @@ export class Sending {
     const first = terms.windowSize > 1 && terms.timeout === undefined ? Math.min(windowFirst, pace.first) : pace.first;
     this.#waiting = new Waiting({ ...pace, first }, now);
     this.#burst = terms.windowSize;
+    this.#longest = terms.windowSize;
     this.#begun = now;
     this.#firstBegun = now;
     this.blocks = Math.floor(source.length / terms.blockSize) + 1;
@@ -139,7 +154,7 @@ export class Sending {
       this.#slower(ahead);
       this.#restart(now);
     } else {
-      if (this.#burst < windowSize) this.#burst += 1;
+      this.#faster();
       this.#inBurst = 0;
       this.#fill(now);
     }
@@ -152,6 +167,7 @@ export class Sending {
     if (this.#begun === this.#firstBegun) {
       this.#roundTrip = Math.min(this.#roundTrip, took);
       this.#waiting.least = 2 * took;
+      if (this.#terms.windowSize > 1 && this.#terms.timeout === undefined) this.#waiting.first = Math.min(windowAnswered, this.#waiting.first);
     } else {
       // Repeated, so that nobody knows which of the two was answered: at worst it took from the first on.
       this.#waiting.least = Math.max(this.#waiting.least, Math.min(took, longestAnswer));
@@ -177,9 +193,33 @@ export class Sending {
     }
   }
 
-  /** So many blocks of a window arrived, and some did not: fewer at once, and one more again with every window that arrives whole. */
+  /** A window arrived whole. */
+  #faster(): void {
+    this.#lost = false;
+    if (this.#burst < this.#longest) this.#burst += 1;
+    else if (this.#longest < this.#terms.windowSize) {
+      this.#whole += 1;
+      if (this.#whole < this.#probe) return;
+      this.#whole = 0;
+      this.#longest += 1;
+    }
+  }
+
+  /**
+   * So many blocks of a window arrived, and some did not: fewer at once, and one more again with every window that arrives whole. What is lost at the
+   * longest, or twice running, is more than the receiver holds; what is lost now and then, the network loses.
+   */
   #slower(arrived: number): void {
-    this.#burst = Math.max(leastBurst, Math.ceil(this.#burst / 2), Math.min(this.#burst, arrived));
+    const again = this.#lost;
+    this.#lost = true;
+    // Of the burst that was cut so many arrived.
+    const burst = Math.max(leastBurst, Math.ceil(this.#burst / 2), arrived % this.#burst);
+    if (this.#burst >= this.#longest || again) {
+      if (this.#longest < this.#terms.windowSize) this.#probe = Math.min(2 * this.#probe, longestProbe);
+      this.#longest = Math.max(burst, Math.min(again ? this.#burst : this.#longest, Math.ceil((this.#longest * 3) / 4)));
+      this.#whole = 0;
+    } else this.#pause = Math.min(this.#pause * 2, longestPause);
+    this.#burst = burst;
   }
 
   #restart(now: number): void {
@@ -199,7 +239,7 @@ export class Sending {
     this.#nextBurst = Number.POSITIVE_INFINITY;
     for (; this.#next < end; this.#next += 1) {
       if (this.#inBurst >= this.#burst && windowSize > 1) {
-        this.#nextBurst = now + burstPause;
+        this.#nextBurst = now + this.#pause;
         return;
       }
       this.#inBurst += 1;

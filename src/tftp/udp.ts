@@ -123,12 +123,16 @@ function look(): void {
   else awake = false;
 }
 
+/** Timers of Node count in milliseconds: what is due sooner is looked for all the time. */
+const shortestTimer = 1;
+
 /** One timer that is seldom set anew: a deadline moves with every packet, and is looked at when the timer has run out. */
 class LazyTimer {
   readonly #deadline: () => number;
   readonly #due: () => void;
   #timer: NodeJS.Timeout | undefined;
   #firesAt = Number.POSITIVE_INFINITY;
+  #soon: NodeJS.Immediate | undefined;
 
   constructor(deadline: () => number, due: () => void) {
     this.#deadline = deadline;
@@ -139,20 +143,32 @@ class LazyTimer {
   check(): void {
     const deadline = this.#deadline();
     if (deadline >= this.#firesAt || deadline === Number.POSITIVE_INFINITY) return;
+    const left = deadline - now();
+    if (left < shortestTimer) {
+      this.#soon ??= setImmediate(() => {
+        this.#soon = undefined;
+        this.#look();
+      });
+      return;
+    }
     if (this.#timer !== undefined) clearTimeout(this.#timer);
     this.#firesAt = deadline;
-    this.#timer = setTimeout(() => this.#fire(), Math.max(1, Math.ceil(deadline - now())));
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#firesAt = Number.POSITIVE_INFINITY;
+      this.#look();
+    }, Math.ceil(left));
   }
 
   stop(): void {
     if (this.#timer !== undefined) clearTimeout(this.#timer);
+    if (this.#soon !== undefined) clearImmediate(this.#soon);
     this.#timer = undefined;
+    this.#soon = undefined;
     this.#firesAt = Number.POSITIVE_INFINITY;
   }
 
-  #fire(): void {
-    this.#timer = undefined;
-    this.#firesAt = Number.POSITIVE_INFINITY;
+  #look(): void {
     if (now() >= this.#deadline()) this.#due();
     this.check();
   }
