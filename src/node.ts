@@ -21,12 +21,12 @@ import type { ResponderEvent } from './dhcp/responder.ts';
 import type { DhcpSendProblem, DhcpTrace, UdpResponder } from './dhcp/udp.ts';
 import type { FlashEvent, Flashed } from './flash/carry-out.ts';
 import type { Prepared as FlashPlan, PrepareOptions as FlashPlanOptions } from './flash/prepare.ts';
-import { type ClientEvent, failureCodes, type Outcome, type Peer } from './tftp/client.ts';
+import { bootedAlready, type ClientEvent, type ClientJob, failureCodes, type Outcome, type Peer } from './tftp/client.ts';
 import type { ServerLimits, Wishes } from './tftp/options.ts';
 import { getPace, pushPace } from './tftp/pace.ts';
 import { bytesSource } from './tftp/sending.ts';
 import { type ServerEvent, serverLimits } from './tftp/server.ts';
-import { type ListenEvent, runClient, type SendProblem, type Trace, UdpServer } from './tftp/udp.ts';
+import { canonicalAddress, type ListenEvent, runClient, type SendProblem, type Trace, UdpServer } from './tftp/udp.ts';
 
 export interface TransferOptions {
   /** What to ask for (block size, window ...); a plain request without it. Boot loaders mostly want that. */
@@ -52,14 +52,37 @@ function failed(outcome: Outcome): OwimgError | undefined {
   return outcome.outcome === 'failed' ? new OwimgError(failureCodes[outcome.failure], outcome.message) : undefined;
 }
 
+/** Answers come with addresses in their one canonical way. */
+const canonical = ({ address, port }: Peer): Peer => ({ address: canonicalAddress(address) ?? address, port });
+
+const pieceLength = 1024 * 1024;
+
+/** Keeps what arrives in large pieces: a packet's own memory is many times its bytes. */
+function collected(): { readonly add: (data: Uint8Array) => void; readonly bytes: () => Uint8Array } {
+  const pieces: Uint8Array[] = [];
+  let piece = new Uint8Array(0);
+  let used = 0;
+  const add = (data: Uint8Array): void => {
+    if (used + data.length > piece.length) {
+      pieces.push(piece.subarray(0, used));
+      piece = new Uint8Array(pieceLength);
+      used = 0;
+    }
+    piece.set(data, used);
+    used += data.length;
+  };
+  return { add, bytes: () => joined([...pieces, piece.subarray(0, used)]) };
+}
+
 /**
  * Gets a file, in octet mode.
  *
- * @param server its address (a number, not a name) and port: 69 as a rule
+ * @param peer the server's address (a number, not a name) and port: 69 as a rule
  * @throws OwimgError `cannot-reach`, `transfer-failed`, `transfer-interrupted`, `cannot-listen`
  */
-export async function getTftp(server: Peer, name: string, options: TransferOptions = {}): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
+export async function getTftp(peer: Peer, name: string, options: TransferOptions = {}): Promise<Uint8Array> {
+  const server = canonical(peer);
+  const { add, bytes } = collected();
   const outcome = await runClient(
     server,
     () => ({
@@ -70,22 +93,28 @@ export async function getTftp(server: Peer, name: string, options: TransferOptio
       wishes: options.wishes,
       pace: getPace,
       askFor: options.askFor ?? askFor,
-      deliver: (data) => void parts.push(data),
+      deliver: add,
     }),
     common(options),
   );
   const error = failed(outcome);
   if (error !== undefined) throw error;
-  return joined(parts);
+  return bytes();
 }
 
-async function put(server: Peer, name: string, bytes: Uint8Array, patience: number, options: TransferOptions): Promise<Sent> {
+type PutJob = Extract<ClientJob, { readonly direction: 'put' }>;
+
+async function put(
+  peer: Peer,
+  name: string,
+  bytes: Uint8Array,
+  habits: Pick<PutJob, 'pace' | 'askFor' | 'quiet' | 'endsBy'>,
+  options: TransferOptions,
+): Promise<Sent> {
+  const server = canonical(peer);
   const { wishes } = options;
-  const outcome = await runClient(
-    server,
-    () => ({ direction: 'put', server, name, mode: 'octet', source: bytesSource(bytes), wishes, pace: pushPace, askFor: options.askFor ?? patience }),
-    common(options),
-  );
+  const job: PutJob = { direction: 'put', server, name, mode: 'octet', source: bytesSource(bytes), wishes, ...habits };
+  const outcome = await runClient(server, () => job, common(options));
   const error = failed(outcome);
   if (error !== undefined) throw error;
   return outcome as Sent;
@@ -99,16 +128,28 @@ async function put(server: Peer, name: string, bytes: Uint8Array, patience: numb
  * @throws OwimgError `cannot-reach`, `transfer-failed`, `transfer-interrupted`, `cannot-listen`
  */
 export const putTftp = (server: Peer, name: string, bytes: Uint8Array, options: TransferOptions = {}): Promise<Sent> =>
-  put(server, name, bytes, askFor, options);
+  put(server, name, bytes, { pace: pushPace, askFor: options.askFor ?? askFor }, options);
 
 /**
- * Asks a boot loader four times a second from one port until it answers, however long the device takes to be switched on, then puts the file.
+ * Asks a boot loader four times a second from one port until it answers, however long the device takes to be switched on, then puts the file. What
+ * the device's own firmware says to it (that it wants a password) does not end it: the next power-on may be quicker.
  *
  * @param bytes must not be changed before it is over
  * @throws OwimgError `cannot-reach` (with `askFor`, or refused), `transfer-failed`, `transfer-interrupted`, `cannot-listen`
  */
 export const pushTftp = (server: Peer, name: string, bytes: Uint8Array, options: TransferOptions = {}): Promise<Sent> =>
-  put(server, name, bytes, Number.POSITIVE_INFINITY, { ...options, askFor: options.askFor ?? Number.POSITIVE_INFINITY });
+  put(
+    server,
+    name,
+    bytes,
+    {
+      pace: { ...pushPace, most: pushPace.first },
+      askFor: options.askFor ?? Number.POSITIVE_INFINITY,
+      quiet: true,
+      endsBy: (_, text) => !bootedAlready(text),
+    },
+    options,
+  );
 
 export interface ServeOptions {
   /** Local addresses; all that the machine has without it. */

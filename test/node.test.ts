@@ -12,6 +12,7 @@ import {
   putTftp,
   serveDhcp,
   serveTftp,
+  type TransferOptions,
   type UdpServer,
 } from '../src/node.ts';
 import { ackPacket, errorPacket, parsePacket } from '../src/tftp/packets.ts';
@@ -33,13 +34,15 @@ async function serving(options: Parameters<typeof serveTftp>[1] = {}): Promise<P
   return server.listeners[0] as Peer;
 }
 
-/** A loader that takes a file, or answers everything with an error. */
-async function loader(error?: string): Promise<{ readonly peer: Peer; readonly got: Uint8Array[]; close(): void }> {
+/** A loader that takes a file, or answers so many times with an error. */
+async function loader(error?: string, times = Number.POSITIVE_INFINITY): Promise<{ readonly peer: Peer; readonly got: Uint8Array[]; close(): void }> {
   const socket = createSocket('udp4');
   const got: Uint8Array[] = [];
+  let refusals = 0;
   socket.on('message', (bytes, from) => {
     const packet = parsePacket(new Uint8Array(bytes));
-    const answer = error !== undefined ? errorPacket(0, error) : packet.kind === 'data' ? ackPacket(packet.block) : ackPacket(0);
+    refusals += error === undefined ? 0 : 1;
+    const answer = error !== undefined && refusals <= times ? errorPacket(0, error) : packet.kind === 'data' ? ackPacket(packet.block) : ackPacket(0);
     if (packet.kind === 'data') got[packet.block - 1] = packet.data.slice();
     socket.send(answer, from.port, from.address);
   });
@@ -100,6 +103,25 @@ describe('putTftp() and pushTftp()', () => {
     });
     close();
   });
+});
+
+test('pushTftp() goes on where the firmware of the device answers in the place of its loader', async () => {
+  const { peer, got, close } = await loader('Invalid Password', 3);
+  let asked = 0;
+  const event: TransferOptions['event'] = (told) => {
+    if (told.event === 'asking') asked += 1;
+  };
+  const { outcome } = await pushTftp(peer, 'code.bin', image, { event });
+  expect(outcome).toBe('complete');
+  expect(asked).toBe(4);
+  expect(Buffer.compare(Buffer.concat(got), image)).toBe(0);
+  close();
+});
+
+test('addresses of IPv6 may be written in any way', async () => {
+  server = await serveTftp([{ names: ['fw.bin'], bytes: image }], { addresses: ['::1'], port: 0 });
+  const { port } = server.listeners[0] as Peer;
+  expect(Buffer.compare(await getTftp({ address: '0:0:0:0:0:0:0:1', port }, 'fw.bin', { askFor: 3000 }), image)).toBe(0);
 });
 
 describe('planFlash() and flash()', () => {

@@ -567,20 +567,21 @@ async function dhcpCheck(
   const { name } = card;
   if (typeof dhcp === 'string') return [...here, dhcpUnasked(platform, name, dhcp)];
   const servers = dhcp.servers.map(({ address }) => address);
-  const state = need.part === 'bootp' ? 'problem' : 'note';
+  // Whoever accepted it would be stopped by the responder itself.
+  const found = need.part === 'bootp' ? ({ code, state: 'problem', acceptable: false } as const) : ({ code, state: 'note' } as const);
   const danger = need.part === 'bootp' ? 'The device takes the first answer, so owimg gives no addresses beside it' : 'It may answer the device too';
   const own = servers.filter((server) => all.some(({ addresses }) => addresses.some(({ address }) => address === server)));
   const strangers = servers.filter((server) => !own.includes(server));
-  const found: HostCheck[] = [];
+  const checks: HostCheck[] = [];
   if (strangers.length > 0) {
     const who = strangers.length === 1 ? 'Another DHCP server answers' : 'Other DHCP servers answer';
-    found.push({ code, state, says: `${who} on ${name}: ${strangers.join(', ')}. ${danger}. ${alone}, or stop that server.`, commands: [] });
+    checks.push({ ...found, says: `${who} on ${name}: ${strangers.join(', ')}. ${danger}. ${alone}, or stop that server.`, commands: [] });
   }
   if (own.length > 0) {
     const says = `A DHCP server of this computer answers on ${name} (${own.join(', ')}). ${danger}: stop it first.`;
-    found.push({ code, state, says, commands: whoHas(platform, 67) });
+    checks.push({ ...found, says, commands: whoHas(platform, 67) });
   }
-  if (found.length > 0) return found;
+  if (checks.length > 0) return checks;
   const filter = await filterOf(host);
   const nobody = `No DHCP server was heard on ${name} within ${dhcp.waited / 1000} s`;
   if (dhcp.thrownAway) {
