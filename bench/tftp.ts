@@ -130,11 +130,9 @@ try {
     }
   }
   const port = await freePort();
-  const own = spawn(
-    process.execPath,
-    [owimg, 'serve', source, shortSource, '--accept', 'unknown-format', '--bind', '127.0.0.1', '--port', String(port), '--max-blksize', '65464'],
-    { stdio: ['ignore', 'ignore', 'pipe'] },
-  );
+  const serving = ['serve', source, shortSource, '--accept', 'unknown-format', '--bind', '127.0.0.1', '--port', String(port), '--max-blksize', '65464'];
+  const [program, ...words] = onCore(0, [process.execPath, owimg, ...serving]) as [string, ...string[]];
+  const own = spawn(program, words, { stdio: ['ignore', 'ignore', 'pipe'] });
   children.push(own);
   await new Promise<void>((resolve, reject) => {
     own.stderr?.on('data', (data: Buffer) => {

@@ -33,6 +33,8 @@ const longestAnswer = 2000;
 /** From the beginning of a burst to the next one, in milliseconds: what a small receive buffer needs to be emptied. Doubles with every loss, for slow receivers. */
 const burstPause = 0.25;
 const longestPause = 2;
+/** What is left of a long pause after each window that arrives whole. */
+const shorterPause = 0.97;
 
 /** Shorter bursts gain nothing: then it is the network that loses. */
 const leastBurst = 4;
@@ -196,6 +198,7 @@ export class Sending {
   /** A window arrived whole. */
   #faster(): void {
     this.#lost = false;
+    this.#pause = Math.max(burstPause, this.#pause * shorterPause);
     if (this.#burst < this.#longest) this.#burst += 1;
     else if (this.#longest < this.#terms.windowSize) {
       this.#whole += 1;

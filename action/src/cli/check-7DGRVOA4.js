@@ -1,0 +1,2 @@
+import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);
+import{checkContext,checkWith}from"./chunk-SVAS4KKJ.js";import"./chunk-3QQY5KDU.js";import"./chunk-XIQ3WTND.js";import"./chunk-3K5ZJIUD.js";import"./chunk-P6ELMTGZ.js";import"./chunk-6SOILQYT.js";import"./chunk-2VIRNXAP.js";import"./chunk-UTVZB7ZV.js";import"./chunk-WCOO4TGF.js";import"./chunk-UHJXLB2E.js";import"./chunk-K32HFIKJ.js";import"./chunk-C4SNI4ID.js";export{checkContext,checkWith};

@@ -1,2 +1,0 @@
-import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);
-import{outcomeStyles,outcomeWords,renderCheckText}from"./chunk-2FCMNL57.js";import"./chunk-7X4HN3EO.js";import"./chunk-B3CU5NE2.js";import"./chunk-2VIRNXAP.js";import"./chunk-WCOO4TGF.js";import"./chunk-UHJXLB2E.js";import"./chunk-RTZVDUBJ.js";import"./chunk-VX2TXMWU.js";import"./chunk-C4SNI4ID.js";export{outcomeStyles,outcomeWords,renderCheckText};

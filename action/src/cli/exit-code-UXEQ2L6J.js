@@ -1,2 +1,0 @@
-import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);
-import{auditExitCode,checkExitCode,convertExitCode,exitCode,mainRoute,verdictCode,worstCode}from"./chunk-RTZVDUBJ.js";import"./chunk-VX2TXMWU.js";import"./chunk-C4SNI4ID.js";export{auditExitCode,checkExitCode,convertExitCode,exitCode,mainRoute,verdictCode,worstCode};

@@ -1,2 +1,0 @@
-import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);
-import{auditImage,listRecord,unreadRecord}from"./chunk-YVQDACLS.js";import"./chunk-FJQ6CU3K.js";import"./chunk-JBNRTOAE.js";import"./chunk-3TWGNLZ2.js";import"./chunk-3K5ZJIUD.js";import"./chunk-FO7MLJ72.js";import"./chunk-I6LVJFUN.js";import"./chunk-2VIRNXAP.js";import"./chunk-UTVZB7ZV.js";import"./chunk-WCOO4TGF.js";import"./chunk-UHJXLB2E.js";import"./chunk-VX2TXMWU.js";import"./chunk-C4SNI4ID.js";export{auditImage,listRecord,unreadRecord};

@@ -1,0 +1,2 @@
+import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);
+import{guessCode,needOf,obstacleOf,unconfirmedGuess}from"./chunk-U373S7OT.js";import"./chunk-7HFGPQMZ.js";import"./chunk-EAVDIKHE.js";import"./chunk-FR6J7CRI.js";import"./chunk-XO55UBOG.js";import"./chunk-GDGCE5DO.js";import"./chunk-7IJFOLXZ.js";import"./chunk-B3CU5NE2.js";import"./chunk-WCOO4TGF.js";import"./chunk-UHJXLB2E.js";import"./chunk-K32HFIKJ.js";import"./chunk-C4SNI4ID.js";export{guessCode,needOf,obstacleOf,unconfirmedGuess};
