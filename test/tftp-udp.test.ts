@@ -77,6 +77,13 @@ describe('UdpServer and runClient()', () => {
     expect(await client('get', { address: '127.0.0.5', port })).toMatchObject({ outcome: 'complete' });
   });
 
+  test('a link-local address that is not there yet does not keep the others from being served; another one does', async () => {
+    const { server } = await serve(numberedBytes(600), { addresses: ['127.0.0.1', 'fe80::1234%lo'] });
+    expect(server.listeners.map(({ address }) => address)).toEqual(['127.0.0.1']);
+    await expect(serve(numberedBytes(600), { addresses: ['127.0.0.1', '192.0.2.1'] })).rejects.toMatchObject({ code: 'cannot-listen' });
+    await expect(serve(numberedBytes(600), { addresses: ['fe80::1234%lo'] })).rejects.toMatchObject({ code: 'cannot-listen' });
+  });
+
   test('a hundred devices at once get 16 MiB each, all of it', async () => {
     const bytes = numberedBytes(16 * mebi);
     const expected = createHash('sha256').update(bytes).digest('hex');

@@ -476,8 +476,10 @@ export class UdpServer {
       try {
         await this.#add(address, port);
       } catch (error) {
-        if (given) throw cannotListen(address, port, error);
         problem ??= error;
+        // One of IPv6 is still searched for on the network for a second when a link has come up: no loader waits for it.
+        if (given && isLinkLocal(address) && (error as NodeJS.ErrnoException).code === 'EADDRNOTAVAIL') continue;
+        if (given) throw cannotListen(address, port, error);
         this.#failed.add(address);
         this.#options.event?.({ event: 'not-listening', local: { address, port }, reason: cannotListen(address, port, error).message });
       }
